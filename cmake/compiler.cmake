@@ -1,0 +1,17 @@
+# Warnings, sections for small binaries, ccache and sanitizers.
+find_program(CCACHE ccache)
+if(CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${CCACHE})
+  set(CMAKE_C_COMPILER_LAUNCHER ${CCACHE})
+endif()
+add_compile_options(-Wall -Wextra -Wno-unused-parameter -Wno-missing-field-initializers
+                    -ffunction-sections -fdata-sections -ffp-contract=off)
+if(NOT APPLE)
+  add_link_options(-Wl,--gc-sections)
+endif()
+if(OUTPOST_SANITIZE)
+  string(REPLACE ";" "," sanitizers "${OUTPOST_SANITIZE}")
+  add_compile_options(-fsanitize=${sanitizers} -fno-omit-frame-pointer -fno-sanitize-recover=all -g1)
+  add_link_options(-fsanitize=${sanitizers})
+endif()
+find_package(Threads REQUIRED)
