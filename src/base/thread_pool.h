@@ -18,6 +18,10 @@ class ThreadPool {
   // is carried back after all have stopped. Nested calls run on the calling thread alone.
   void run(int64_t tiles, int threads, FunctionRef<void(int64_t tile)> body);
 
+  // Which of the run's threads is executing: 0 (the caller) … threads-1. For per-thread scratch memory. 0 outside a run;
+  // a nested run does not change it.
+  static int worker() noexcept;
+
   ~ThreadPool();
   ThreadPool(const ThreadPool&) = delete;
 

@@ -1,5 +1,6 @@
 // Attributes of a node: a name and one of ONNX's attribute kinds. Lookups are linear: nodes have few.
 #pragma once
+#include <initializer_list>
 #include <memory>
 #include <string>
 #include <string_view>

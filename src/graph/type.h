@@ -3,6 +3,7 @@
 #pragma once
 #include <memory>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "outpost/tensor.h"
@@ -34,6 +35,7 @@ class Symbols {
 
  private:
   std::vector<std::string> names_{""};
+  std::unordered_map<std::string, uint32_t> index_{{"", 0}};
 };
 
 using Dims = std::vector<Dim>;

@@ -63,7 +63,8 @@ class RunContext {
   View& allocate(int output, const Shape& shape) { return services_->allocate(output, shape); }
   // Memory for the duration of this call, when the size depends on values (prefer OpDef::scratch).
   void* temporary(size_t bytes) { return services_->temporary(bytes); }
-  // Sequences, optionals and maps; also wraps a tensor input (sharing memory only for this run's life).
+  // Sequences, optionals and maps; a tensor input is wrapped as a borrowed view, good for this call. set_datum copies
+  // what is borrowed, so a sequence never outlives its tensors.
   Datum datum(int i) { return services_->input_datum(i); }
   void set_datum(int i, Datum d) { services_->set_output_datum(i, std::move(d)); }
   SubgraphRunner& subgraph(std::string_view attribute) { return services_->subgraph(attribute); }
@@ -72,6 +73,8 @@ class RunContext {
   Random& random() { return services_->random(); }
 
   int threads() const noexcept { return threads_; }
+  // Inside a parallel body: which of the threads() this is, for slicing scratch memory per thread.
+  static int worker() noexcept;
   // body(tile) for tiles [0, tiles), on all threads. Tiles must depend on shapes only.
   void parallel(int64_t tiles, FunctionRef<void(int64_t tile)> body) const;
   // body(begin, end) over [0, count) in tiles of `grain` elements (a constant of the operator, not of the machine).

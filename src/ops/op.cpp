@@ -1,0 +1,72 @@
+// The table of operators, from list.def, and the look-up by domain and name.
+#include "ops/op.h"
+
+#include <algorithm>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+namespace outpost {
+
+#define OP(id) OUTPOST_OP(id);
+#include "ops/list.def"
+#undef OP
+
+namespace {
+
+const OpDef& (*const definitions[])() = {
+#define OP(id) &outpost_op_##id,
+#include "ops/list.def"
+#undef OP
+};
+
+struct Table {
+  std::vector<const OpDef*> all;
+  std::unordered_map<std::string_view, std::vector<const OpDef*>> by_name;
+  Table() {
+    for (auto define : definitions) {
+      const OpDef& def = define();
+      all.push_back(&def);
+      by_name[def.name].push_back(&def);
+    }
+  }
+};
+
+const Table& table() {
+  static const Table t;
+  return t;
+}
+
+std::string near_matches(const Node& node) {
+  auto it = table().by_name.find(node.op);
+  if (it != table().by_name.end()) return text("; it exists in domain '", it->second.front()->domain.empty() ? "ai.onnx" : it->second.front()->domain, "'");
+  return "; see `outpost operators` for the list, or register a custom operator";
+}
+
+}  // namespace
+
+const OpDef* find_op(std::string_view domain, std::string_view name) noexcept {
+  if (domain == "ai.onnx") domain = "";
+  auto it = table().by_name.find(name);
+  if (it == table().by_name.end()) return nullptr;
+  for (const OpDef* def : it->second)
+    if (def->domain == domain) return def;
+  return nullptr;
+}
+
+std::span<const OpDef* const> all_ops() noexcept { return table().all; }
+
+void resolve(Node& node) {
+  node.def = find_op(node.domain, node.op);
+  if (!node.def)
+    fail(ErrorCode::unsupported, node.label(), ": operator ", node.domain.empty() ? "ai.onnx" : node.domain, ".", node.op, " is not known", near_matches(node));
+}
+
+double CostContext::count(const Type& t) const {
+  if (!t.is_static()) return 0;
+  double n = 1;
+  for (const Dim& d : t.dims) n *= static_cast<double>(d.size);
+  return n;
+}
+
+}  // namespace outpost
