@@ -2,6 +2,7 @@
 // Which thread takes a tile never changes a result: tiles are output tiles, and their number depends on shapes only.
 // Workers spin briefly after work, then sleep; a forked child starts its own workers on first use.
 #pragma once
+#include <atomic>
 #include <cstdint>
 
 #include "base/function_ref.h"
@@ -28,8 +29,8 @@ class ThreadPool {
  private:
   ThreadPool() = default;
   struct State;
-  State* state();
-  State* state_ = nullptr;
+  State& state();
+  std::atomic<State*> state_{nullptr};
 };
 
 }  // namespace outpost
