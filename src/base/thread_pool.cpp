@@ -38,6 +38,7 @@ constexpr std::chrono::microseconds spin_time{20};
 constexpr uint32_t present = 1, owner_sleeps = 1u << 15, invited = 1u << 16, present_mask = owner_sleeps - 1;
 
 thread_local bool inside_run = false;
+thread_local int worker_in_run = 0;
 
 void pause_briefly() noexcept {
 #if defined(__x86_64__) || defined(__i386__)
@@ -105,11 +106,12 @@ struct alignas(64) Slot {
     }
   }
 
-  bool enter() noexcept {
+  // The number of the invitation taken, which names the worker within this run; 0 when there was none.
+  int enter() noexcept {
     uint32_t seen = word.load(std::memory_order_relaxed);
     while (seen >= invited)
-      if (word.compare_exchange_weak(seen, seen - invited + present, std::memory_order_acquire)) return true;
-    return false;
+      if (word.compare_exchange_weak(seen, seen - invited + present, std::memory_order_acquire)) return static_cast<int>(seen / invited);
+    return 0;
   }
 
   void leave() noexcept {
@@ -147,7 +149,8 @@ struct ThreadPool::State {
 
   bool work_somewhere() noexcept {
     for (auto& slot : slots) {
-      if (!slot.enter()) continue;
+      worker_in_run = slot.enter();
+      if (worker_in_run == 0) continue;
       slot.work();
       slot.leave();
       return true;
@@ -203,6 +206,8 @@ struct ThreadPool::State {
     return nullptr;
   }
 };
+
+int ThreadPool::worker() noexcept { return worker_in_run; }
 
 ThreadPool& ThreadPool::process() {
   static ThreadPool pool;

@@ -6,6 +6,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <chrono>
 #include <stdexcept>
 #include <string>
@@ -66,6 +67,22 @@ TEST(ThreadPool, nested_runs_stay_on_their_thread) {
   });
   EXPECT_EQ(counts, std::vector<int>(8 * 16, 1));
   EXPECT_EQ(strays, std::vector<int>(8, 0));
+}
+
+TEST(ThreadPool, workers_of_a_run_are_numbered_without_gaps_or_doubles) {
+  for (int i = 0; i < 500; ++i) {
+    std::vector<std::atomic<int>> inside(4);
+    std::atomic<int> bad{0};
+    ThreadPool::process().run(64, 4, [&](int64_t) {
+      int worker = ThreadPool::worker();
+      if (worker < 0 || worker >= 4) ++bad;
+      else if (inside[static_cast<size_t>(worker)]++ != 0) ++bad;  // two threads under one number
+      ThreadPool::process().run(2, 2, [&](int64_t) { bad += ThreadPool::worker() != worker; });
+      --inside[static_cast<size_t>(worker)];
+    });
+    ASSERT_EQ(bad, 0);
+  }
+  EXPECT_EQ(ThreadPool::worker(), 0);
 }
 
 TEST(ThreadPool, nested_exception_comes_back) {
