@@ -1,0 +1,92 @@
+// Chooses the kernel table: asks the processor, and the operating system for the registers it saves, which instruction
+// sets may be used, and fills one table for each at first use.
+#include "kernels/table.h"
+
+#include <atomic>
+#include <cstring>
+
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
+
+namespace outpost::kernels {
+namespace {
+
+#define OUTPOST_CALL_FILL(name) fill_##name(table);
+#define OUTPOST_MAKE_TABLE(isa_name, bytes)           \
+  Kernels make_##isa_name() {                         \
+    using namespace isa_name;                         \
+    Kernels table;                                    \
+    std::memset(&table, 0, sizeof table);             \
+    table.isa = #isa_name;                            \
+    table.vector_bytes = bytes;                       \
+    OUTPOST_KERNEL_FAMILIES(OUTPOST_CALL_FILL)        \
+    return table;                                     \
+  }
+
+OUTPOST_MAKE_TABLE(generic, 16)
+#if defined(__x86_64__)
+OUTPOST_MAKE_TABLE(avx2, 32)
+OUTPOST_MAKE_TABLE(avx512, 64)
+
+constexpr bool all(unsigned value, unsigned bits) { return (value & bits) == bits; }
+
+// 0: neither, 1: AVX2 with FMA, F16C and BMI2, 2: AVX-512 F, BW, DQ and VL besides. Intel SDM vol. 1, 14.3 and 15.2.
+int x86_level() {
+  unsigned a, b, c, d;
+  if (!__get_cpuid(1, &a, &b, &c, &d) || !all(c, bit_OSXSAVE | bit_AVX | bit_FMA | bit_F16C)) return 0;
+  unsigned saved, saved_high;
+  __asm__("xgetbv" : "=a"(saved), "=d"(saved_high) : "c"(0));
+  if (!all(saved, 0x06)) return 0;  // xmm, ymm
+  if (!__get_cpuid_count(7, 0, &a, &b, &c, &d) || !all(b, bit_AVX2 | bit_BMI2)) return 0;
+  const bool wide = all(saved, 0xe6) && all(b, bit_AVX512F | bit_AVX512BW | bit_AVX512DQ | bit_AVX512VL);
+  return wide ? 2 : 1;
+}
+#endif
+
+struct Tables {
+  Kernels entries[3];
+  int count = 0;
+
+  Tables() {
+    entries[count++] = make_generic();
+#if defined(__x86_64__)
+    const int level = x86_level();
+    if (level >= 1) entries[count++] = make_avx2();
+    if (level >= 2) entries[count++] = make_avx512();
+#endif
+  }
+};
+
+const Tables& tables() {
+  static const Tables instance;
+  return instance;
+}
+
+std::atomic<const Kernels*> active{nullptr};
+
+}  // namespace
+
+const Kernels& kernels() {
+  const Kernels* table = active.load(std::memory_order_acquire);
+  if (!table) {
+    table = &tables().entries[tables().count - 1];
+    active.store(table, std::memory_order_release);
+  }
+  return *table;
+}
+
+bool select_kernels(std::string_view isa) {
+  for (int i = 0; i < tables().count; ++i) {
+    if (isa != tables().entries[i].isa) continue;
+    active.store(&tables().entries[i], std::memory_order_release);
+    return true;
+  }
+  return false;
+}
+
+const Kernels* available_kernels(int index) {
+  return index >= 0 && index < tables().count ? &tables().entries[index] : nullptr;
+}
+
+}  // namespace outpost::kernels
