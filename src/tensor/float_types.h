@@ -28,6 +28,8 @@ inline uint16_t f32_to_bf16(float f) noexcept {
   return uint16_t((u + 0x7fff + ((u >> 16) & 1)) >> 16);
 }
 uint16_t f64_to_bf16(double) noexcept;
+// Rounded to odd: rounding the result once more, to 22 bits or fewer, gives what a single rounding would.
+float f64_to_f32_odd(double) noexcept;
 
 // The 8- and 4-bit types by DType: f8e4m3fn, f8e4m3fnuz, f8e5m2, f8e5m2fnuz, f8e8m0, f4e2m1.
 float small_to_f32(DType type, uint8_t bits) noexcept;
