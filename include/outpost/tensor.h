@@ -111,8 +111,8 @@ class Tensor {
     require_count(shape, data.size());
     return view(static_cast<const void*>(data.data()), dtype_of<std::remove_const_t<T>>(), std::move(shape));
   }
-  // Memory kept alive by `owner`.
-  static Tensor share(std::shared_ptr<void> owner, void* data, DType dtype, Shape shape);
+  // Memory kept alive by `owner`; `bytes` is its size when larger than the tensor (0: the tensor's own).
+  static Tensor share(std::shared_ptr<void> owner, void* data, DType dtype, Shape shape, size_t bytes = 0);
   // A strided view (strides in elements) of the same kind; sub-byte types cannot be strided.
   static Tensor strided(std::shared_ptr<void> owner, void* data, DType dtype, Shape shape, Shape strides);
   template <class T>

@@ -128,6 +128,7 @@ void Graph::replace_uses(Value* from, Value* to) {
     to->uses_.push_back(use);
   }
   from->uses_.clear();
+  if (is_output(from)) pin_output_names();
   std::replace(outputs.begin(), outputs.end(), from, to);
   for (StateVariable& s : states)
     if (s.write == from) s.write = to;
@@ -138,7 +139,6 @@ void Graph::erase(Node* node) {
     if (v && (!v->uses_.empty() || is_output(v))) fail(ErrorCode::internal, "erasing ", node->label(), ": output '", v->name, "' is still used");
   node->arity_ = -1;
   node->set_inputs({});
-  std::unordered_set<const Value*> gone(node->outputs_.begin(), node->outputs_.end());
   for (Value* v : node->outputs_)
     if (v) {
       by_name_.erase(v->name);
@@ -150,6 +150,10 @@ void Graph::erase(Node* node) {
 
 void Graph::move_before(Node* node, Node* before) {
   nodes_.splice(before ? before->position_ : nodes_.end(), nodes_, node->position_);
+}
+
+void Graph::pin_output_names() {
+  for (size_t i = output_names.size(); i < outputs.size(); ++i) output_names.push_back(outputs[i]->name);
 }
 
 Value* Graph::find(std::string_view name) const noexcept {
@@ -285,6 +289,7 @@ std::shared_ptr<Graph> Graph::clone(std::unordered_map<const Value*, Value*>* ou
     }
   }
   for (const Value* v : outputs) copy->outputs.push_back(map.at(v));
+  copy->output_names = output_names;
   for (const StateVariable& s : states) copy->states.push_back({s.name, map.at(s.read), map.at(s.write), s.initial});
   return copy;
 }

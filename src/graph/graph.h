@@ -99,6 +99,7 @@ class Graph {
 
   std::string name;
   std::vector<Value*> outputs;                 // may repeat; may be inputs or constants
+  std::vector<std::string> output_names;       // what callers call them, kept while passes replace values; may be empty
   std::vector<StateVariable> states;
   std::shared_ptr<Symbols> symbols;
   std::unordered_map<std::string, int> opsets;  // domain -> version the file was written in
@@ -119,6 +120,8 @@ class Graph {
   // Replaces every use (in nodes, graph outputs and states) of `from` by `to`.
   void replace_uses(Value* from, Value* to);
   bool is_output(const Value*) const noexcept;
+  const std::string& output_name(size_t i) const { return i < output_names.size() ? output_names[i] : outputs[i]->name; }
+  void pin_output_names();                     // fills output_names from the values that are outputs now
   void erase(Node*);                           // its outputs must be unused
   void move_before(Node* node, Node* before);
   void make_constant(Value* input, Tensor tensor);  // turns a graph input into a constant

@@ -69,4 +69,17 @@ double CostContext::count(const Type& t) const {
   return n;
 }
 
+Cost cost_of(const CostContext& c) {
+  if (c.node.def && c.node.def->cost) return c.node.def->cost(c);
+  Cost cost;
+  auto add = [&](const Type* t, bool output) {
+    if (!t || !t->is_tensor() || t->dtype == DType::undefined) return;
+    cost.bytes += c.count(*t) * bits(t->dtype) / 8.0;
+    if (output) cost.flops += c.count(*t);
+  };
+  for (const Type* t : c.inputs) add(t, false);
+  for (const Type* t : c.outputs) add(t, true);
+  return cost;
+}
+
 }  // namespace outpost

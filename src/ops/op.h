@@ -30,6 +30,9 @@ class CostContext {
   const Type* out(int i) const { return i < static_cast<int>(outputs.size()) ? outputs[i] : nullptr; }
 };
 
+// The work of a node: its definition's cost, or one flop an output element and every byte once.
+Cost cost_of(const CostContext&);
+
 // Called once per node when a graph is made ready: constant inputs are given, others are null.
 class PrepareContext {
  public:
