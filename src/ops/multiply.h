@@ -1,0 +1,21 @@
+// Matrix products inside operators: kernels::Gemm over its tiles, on all threads where that pays.
+#pragma once
+#include <memory>
+
+#include "kernels/gemm.h"
+#include "ops/run_context.h"
+
+namespace outpost {
+
+// f32 also for types that are not floats.
+kernels::FloatType float_type(DType) noexcept;
+
+// `scratch` holds multiply_scratch_bytes(gemm, threads). May be called inside a parallel body: then it runs on that
+// thread alone, in that thread's part of the scratch.
+void multiply(const RunContext&, const kernels::Gemm&, void* scratch);
+size_t multiply_scratch_bytes(const kernels::Gemm&, int threads);
+
+// The packed right-hand side (reads b, its strides and type, n and k), owned.
+std::shared_ptr<void> pack_right(const kernels::Gemm&);
+
+}  // namespace outpost
