@@ -12,7 +12,7 @@ class BodyRunner final : public SubgraphRunner {
  private:
   Frame& frame_;
   std::shared_ptr<const Program> body_;
-  State state_;
+  RunState state_;
   std::vector<const Datum*> pointers_;
 };
 

@@ -182,7 +182,7 @@ void Frame::execute(Segment& segment) {
   }
 }
 
-void Frame::run(std::span<const Datum* const> inputs, std::span<Datum> outputs, std::span<const bool> bound, State& state, const RunOptions& options) {
+void Frame::run(std::span<const Datum* const> inputs, std::span<Datum> outputs, std::span<const bool> bound, RunState& state, const ExecuteOptions& options) {
   state_ = &state;
   options_ = &options;
   limit_ = options.memory_limit_bytes ? options.memory_limit_bytes : default_memory_limit();

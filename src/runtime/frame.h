@@ -19,7 +19,7 @@ class Frame final : public RunServices {
   explicit Frame(const Program& program);
   ~Frame() override;
 
-  void run(std::span<const Datum* const> inputs, std::span<Datum> outputs, std::span<const bool> bound, State& state, const RunOptions& options);
+  void run(std::span<const Datum* const> inputs, std::span<Datum> outputs, std::span<const bool> bound, RunState& state, const ExecuteOptions& options);
 
   // RunServices, for the step that runs now.
   View& allocate(int output, const Shape& shape) override;
@@ -31,8 +31,8 @@ class Frame final : public RunServices {
   Random& random() override { return state_->random; }
 
   size_t remaining_bytes() const noexcept { return limit_ > used_ ? limit_ - used_ : 0; }
-  const RunOptions& options() const noexcept { return *options_; }
-  State& state() noexcept { return *state_; }
+  const ExecuteOptions& options() const noexcept { return *options_; }
+  RunState& state() noexcept { return *state_; }
 
  private:
   struct Patch { int value, index; };
@@ -76,8 +76,8 @@ class Frame final : public RunServices {
   size_t temporaries_used_ = 0;
   std::map<std::pair<const StepInfo*, std::string_view>, std::unique_ptr<BodyRunner>> bodies_;
   const StepInfo* step_ = nullptr;
-  State* state_ = nullptr;
-  const RunOptions* options_ = nullptr;
+  RunState* state_ = nullptr;
+  const ExecuteOptions* options_ = nullptr;
   size_t limit_ = 0, used_ = 0;
   bool interruptible_ = false, has_datums_ = false;
   std::chrono::steady_clock::time_point started_;

@@ -112,7 +112,7 @@ SubgraphRunner& Frame::subgraph(std::string_view attribute) {
 std::vector<Datum> BodyRunner::run(std::span<const Datum> inputs) {
   pointers_.clear();
   for (const Datum& d : inputs) pointers_.push_back(&d);
-  RunOptions options = frame_.options();
+  ExecuteOptions options = frame_.options();
   options.memory_limit_bytes = std::max<size_t>(1, frame_.remaining_bytes());
   options.profile = nullptr;
   std::vector<Datum> outputs(body_->graph().outputs.size());

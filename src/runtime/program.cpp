@@ -63,8 +63,8 @@ std::shared_ptr<const Program> Program::compile(std::shared_ptr<const Graph> gra
   return p;
 }
 
-State Program::new_state(uint64_t seed) const {
-  State state;
+RunState Program::new_state(uint64_t seed) const {
+  RunState state;
   state.random = Random(seed);
   for (const StateVariable& s : graph_->states) state.values.push_back(s.initial.clone());
   return state;
@@ -80,7 +80,7 @@ void Program::check_inputs(std::span<const Datum* const> inputs) const {
   }
 }
 
-void Program::run(std::span<const Datum* const> inputs, std::span<Datum> outputs, std::span<const bool> bound, State& state, const RunOptions& options) const {
+void Program::run(std::span<const Datum* const> inputs, std::span<Datum> outputs, std::span<const bool> bound, RunState& state, const ExecuteOptions& options) const {
   std::unique_ptr<Frame> frame;
   {
     std::lock_guard lock(mutex_);

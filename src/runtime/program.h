@@ -26,17 +26,17 @@ struct ProgramOptions {
   bool debug_fill = false;     // fill the arena with NaN bytes before each run: finds reads of what was not written
 };
 
-struct ProfileEntry {
+struct StepProfile {
   const Node* node;
   int64_t start_ns, duration_ns;  // start since the run began
   double flops, bytes;
 };
 
-struct RunOptions {
+struct ExecuteOptions {
   const std::atomic<bool>* cancel = nullptr;
   std::chrono::steady_clock::time_point deadline = std::chrono::steady_clock::time_point::max();
   size_t memory_limit_bytes = 0;   // arena and outputs of this run; 0: three quarters of the machine's memory
-  std::vector<ProfileEntry>* profile = nullptr;
+  std::vector<StepProfile>* profile = nullptr;
   int threads = 0;                 // 0: the program's
 };
 
@@ -57,9 +57,9 @@ class Program {
 
   // Inputs in the graph's order (without state variables). `outputs` has one entry per graph output; one whose `bound`
   // flag is set (an empty span: none are) is written where its tensor lies if dtype and shape agree, else it is an error.
-  void run(std::span<const Datum* const> inputs, std::span<Datum> outputs, std::span<const bool> bound, State& state,
-           const RunOptions& options) const;
-  State new_state(uint64_t seed) const;
+  void run(std::span<const Datum* const> inputs, std::span<Datum> outputs, std::span<const bool> bound, RunState& state,
+           const ExecuteOptions& options) const;
+  RunState new_state(uint64_t seed) const;
 
   const Graph& graph() const noexcept { return *graph_; }
   const ProgramOptions& options() const noexcept { return options_; }
