@@ -6,6 +6,8 @@
 #include "base/text.h"
 #include "outpost/tensor.h"
 
+#include <algorithm>
+
 namespace outpost {
 
 namespace {
@@ -75,10 +77,10 @@ Tensor Tensor::view(const void* data, DType dtype, Shape shape) {
   return share(nullptr, const_cast<void*>(data), dtype, std::move(shape));
 }
 
-Tensor Tensor::share(std::shared_ptr<void> owner, void* data, DType dtype, Shape shape) {
+Tensor Tensor::share(std::shared_ptr<void> owner, void* data, DType dtype, Shape shape, size_t bytes) {
   Tensor t;
   t.dtype_ = dtype;
-  t.buffer_.bytes = bytes_for(dtype, checked_count(shape));
+  t.buffer_.bytes = std::max(bytes, bytes_for(dtype, checked_count(shape)));
   t.shape_ = std::move(shape);
   t.buffer_.data = data;
   t.buffer_.owner = std::move(owner);
