@@ -1,0 +1,281 @@
+// C = A B for f32 and f64 (f16 and bf16 widened while packing), after Goto and van de Geijn 2008, "Anatomy of
+// high-performance matrix multiplication": panels of B stay in L1 while blocks of A, kept in L2, pass over them.
+//
+// C is cut into tiles of m_tile x n_tile by shape alone; within a tile k runs in blocks of k_block, and C carries the
+// sums from one block to the next. A is copied block by block into scratch where enough of B follows to pay for it
+// (large power-of-two strides would otherwise map a block's rows onto the same cache sets), and read in place else.
+#include "kernels/gemm_pack.h"
+#include "kernels/table.h"
+
+namespace outpost::kernels {
+namespace {
+
+constexpr int64_t k_block_limit = 320;     // a panel of B: 20 KB on AVX2, 40 KB on AVX-512
+constexpr int64_t a_block_rows = 144;      // times k_block_limit floats: 184 KB of L2; a multiple of every block_rows
+constexpr int64_t packed_b_columns = 256;  // B packed on the fly: at most 320 KB
+constexpr int64_t tile_flops = 2000000;    // tiles are not cut below this
+
+struct Blocking {
+  int64_t m_tile, n_tile, m_tiles, n_tiles, k_block;
+  bool copy_a, by_columns;  // by_columns: A's rows are its unit stride
+  bool pack_b;              // all of B's panels on the fly; else only the last, partial one
+};
+
+template <class T>
+Blocking blocking_of(const Gemm& g) {
+  constexpr int width = panel_columns<T>;
+  Blocking s;
+  const bool b_ready = g.packed_b != nullptr;
+  const bool convert_b = sizeof(T) == 4 && g.b_type != FloatType::f32;
+  // Few rows use a panel once or twice, and a small B sits in cache: packing would not pay.
+  const bool direct_b = !convert_b && g.b_column_stride == 1 && (g.m <= 4 * block_rows || g.k * g.n <= 4096);
+  s.pack_b = !b_ready && !direct_b;
+  s.m_tile = smaller(g.m, a_block_rows);
+  s.n_tile = smaller(g.n, s.pack_b ? packed_b_columns : 1024);
+  const double work = 2.0 * double(g.m) * double(g.n) * double(g.k);
+  if (work > tile_flops) {  // up to 64 tiles, narrower first
+    const double wanted = work / tile_flops < 64 ? work / tile_flops : 64;
+    const auto tiles = [&] {
+      return double((g.m + s.m_tile - 1) / s.m_tile) * double((g.n + s.n_tile - 1) / s.n_tile);
+    };
+    while (tiles() < wanted && s.n_tile > 8 * width) s.n_tile = round_up((s.n_tile + 1) / 2, width);
+    while (tiles() < wanted && s.m_tile > 4 * block_rows) s.m_tile = round_up((s.m_tile + 1) / 2, block_rows);
+    while (tiles() < wanted && s.n_tile > 4 * width) s.n_tile = round_up((s.n_tile + 1) / 2, width);
+  }
+  s.n_tile = round_up(larger(s.n_tile, 1), width);
+  s.m_tile = larger(s.m_tile, 1);
+  s.m_tiles = (g.m + s.m_tile - 1) / s.m_tile;
+  s.n_tiles = (g.n + s.n_tile - 1) / s.n_tile;
+  // One pass of A over B gains nothing from blocks of k.
+  const int64_t blocks = s.m_tile <= block_rows && !s.pack_b ? 1 : (g.k + k_block_limit - 1) / k_block_limit;
+  s.k_block = blocks > 1 ? round_up((g.k + blocks - 1) / blocks, 4) : g.k;
+  const bool convert_a = sizeof(T) == 4 && g.a_type != FloatType::f32;
+  s.by_columns = g.a_row_stride == 1 && g.a_column_stride != 1;
+  const bool strided = g.a_row_stride != 1 && g.a_column_stride != 1;
+  s.copy_a = convert_a || (strided && g.k > 1) || (g.n >= 8 * width && g.m > block_rows && g.k > 32);
+  return s;
+}
+
+// Where a tile's scratch lies. Rows of a copied block are a few vectors longer than k, against cache set conflicts.
+template <class T>
+struct Scratch {
+  T *a, *b, *c;
+  int64_t a_outer;  // from one row (or, by columns, one step of k) of the copied block to the next
+  size_t bytes;
+
+  Scratch(const Gemm& g, const Blocking& s, void* memory) {
+    a_outer = s.by_columns ? round_up(s.m_tile, 16) + 16 : round_up(s.k_block, 16) + 16;
+    const int64_t a_count = !s.copy_a ? 0 : a_outer * (s.by_columns ? s.k_block : s.m_tile);
+    const int64_t b_count = g.packed_b ? 0 : s.k_block * (s.pack_b ? s.n_tile : panel_columns<T>);
+    const int64_t c_count = sizeof(T) == 8 || g.c_type == FloatType::f32 ? 0 : s.m_tile * s.n_tile;
+    a = static_cast<T*>(memory);
+    b = a + round_up(a_count, 16);
+    c = b + round_up(b_count, 16);
+    bytes = size_t(round_up(a_count, 16) + round_up(b_count, 16) + c_count) * sizeof(T) + 64;
+  }
+};
+
+template <class T>
+struct Tile {
+  int64_t row, rows, column, columns;  // of C
+  T* c;
+  int64_t c_row;
+};
+
+// B for a block of k from `step` on: either panels (packed) or in place.
+template <class T>
+struct OperandB {
+  const T* panels;  // of the tile's first column
+  int64_t step, panel;
+  const T* last;  // the partial panel at the right edge where `panels` is unpacked; null: like the others
+};
+
+template <class T>
+OperandB<T> prepare_b(const Gemm& g, const Blocking& s, const Tile<T>& t, const Scratch<T>& scratch, int64_t step,
+                      int64_t count) {
+  constexpr int width = panel_columns<T>;
+  if (g.packed_b) {
+    const T* b = static_cast<const T*>(g.packed_b);
+    return {b + t.column * g.k + step * width, width, g.k * width, nullptr};
+  }
+  const int64_t first = step * g.b_row_stride + t.column * g.b_column_stride;
+  if (s.pack_b) {
+    with_reader<T>(g.b, g.b_type, [&](auto b) {
+      pack_panels(b.at(first), g.b_row_stride, g.b_column_stride, count, t.columns, scratch.b, count * width);
+    });
+    return {scratch.b, width, count * width, nullptr};
+  }
+  const T* b = static_cast<const T*>(g.b) + first;
+  const int64_t partial = t.columns % width;
+  if (partial)
+    with_reader<T>(b + t.columns - partial, g.b_type,
+                   [&](auto edge) { pack_panel(edge, g.b_row_stride, 1, count, partial, scratch.b); });
+  return {b, g.b_row_stride, width, partial ? scratch.b : nullptr};
+}
+
+// Few rows: several panels at once, since one panel's two sums a row cannot hide the latency of an addition.
+template <class T, bool unit_rows>
+int64_t wide_columns(const MicroBlock<T>& p, int64_t rows, int64_t columns, MicroKernel<T>& kernel) {
+  constexpr int width = panel_columns<T>;
+  kernel = nullptr;
+  if (rows == 1 && columns >= 4 * width) return kernel = micro_block<T, 1, 8, unit_rows>, 4 * width;
+  if (rows == 1 && columns >= 2 * width) return kernel = micro_block<T, 1, 4, unit_rows>, 2 * width;
+  if (rows == 2 && columns >= 2 * width) return kernel = micro_block<T, 2, 4, unit_rows>, 2 * width;
+  if (rows == 3 && columns >= 2 * width && block_rows > 4) return kernel = micro_block<T, 3, 4, unit_rows>, 2 * width;
+  return width;
+}
+
+template <class T, bool unit_rows>
+void multiply_block(MicroBlock<T> p, const OperandB<T>& b, const Tile<T>& t) {
+  constexpr int width = panel_columns<T>;
+  const T *a = p.a, *row_bias = p.row_bias, *column_bias = p.column_bias, *residual = p.residual;
+  for (int64_t j = 0; j < t.columns;) {
+    int64_t taken = width;
+    for (int64_t i = 0; i < t.rows; i += block_rows) {
+      const int64_t rows = smaller(block_rows, t.rows - i), left = t.columns - j;
+      MicroKernel<T> kernel = nullptr;
+      if (t.rows <= 3) taken = wide_columns<T, unit_rows>(p, rows, left, kernel);
+      p.columns = int(smaller(taken, left));
+      if (!kernel) kernel = micro_kernel<T, unit_rows>(int(rows), p.columns <= vector_lanes<T> ? 1 : 2);
+      p.a = a + i * p.a_row;
+      const bool edge = b.last && left < width;
+      p.b = edge ? b.last : b.panels + j / width * b.panel;
+      p.b_step = edge ? width : b.step;
+      p.b_panel = b.panel;
+      p.c = t.c + i * t.c_row + j;
+      p.row_bias = row_bias ? row_bias + i : nullptr;
+      p.column_bias = column_bias ? column_bias + j : nullptr;
+      p.residual = residual ? residual + i * p.residual_row + j : nullptr;
+      kernel(p);
+    }
+    j += taken;
+  }
+}
+
+template <class T>
+void multiply_tile(const Gemm& g, const Blocking& s, const Tile<T>& t, const Scratch<T>& scratch) {
+  const Epilogue& e = g.epilogue;
+  for (int64_t step = 0;;) {
+    const int64_t count = smaller(s.k_block, g.k - step);
+    const bool last = step + count >= g.k;
+    MicroBlock<T> p;
+    p.k = count;
+    p.c_row = t.c_row;
+    p.alpha = T(g.alpha);
+    p.accumulate = step > 0;
+    if (step == 0) {
+      if (e.row_bias) p.row_bias = static_cast<const T*>(e.row_bias) + t.row;
+      if (e.column_bias) p.column_bias = static_cast<const T*>(e.column_bias) + t.column;
+      if (e.residual) p.residual = static_cast<const T*>(e.residual) + t.row * e.residual_row_stride + t.column;
+      p.residual_row = e.residual_row_stride;
+      p.residual_scale = T(e.residual_scale);
+    }
+    if (last) {
+      const bool relu = e.activation == Activation::relu;
+      p.activation = e.activation;
+      p.low = relu ? T(0) : T(e.low);
+      p.high = relu ? T(__builtin_inf()) : T(e.high);
+    }
+    if (s.copy_a) {
+      const int64_t outer = s.by_columns ? g.a_column_stride : g.a_row_stride;
+      const int64_t inner = s.by_columns ? 1 : g.a_column_stride;
+      const void* from = static_cast<const char*>(g.a) +
+                         (t.row * g.a_row_stride + step * g.a_column_stride) * element_bytes(g.a_type);
+      with_reader<T>(from, g.a_type, [&](auto a) {
+        copy_block(a, outer, inner, scratch.a, scratch.a_outer, s.by_columns ? count : t.rows,
+                   s.by_columns ? t.rows : count);
+      });
+      p.a = scratch.a;
+      p.a_row = s.by_columns ? 1 : scratch.a_outer;
+      p.a_step = s.by_columns ? scratch.a_outer : 1;
+    } else {
+      p.a = static_cast<const T*>(g.a) + t.row * g.a_row_stride + step * g.a_column_stride;
+      p.a_row = g.a_row_stride;
+      p.a_step = g.a_column_stride;
+    }
+    const OperandB<T> b = prepare_b(g, s, t, scratch, step, count);
+    if (s.by_columns) multiply_block<T, true>(p, b, t);
+    else multiply_block<T, false>(p, b, t);
+    if (last) return;
+    step += count;
+  }
+}
+
+// The finished f32 tile into an f16 or bf16 C.
+void narrow_tile(const Gemm& g, const Tile<float>& t) {
+  uint16_t* c = static_cast<uint16_t*>(g.c) + t.row * g.c_row_stride + t.column;
+  const auto convert = [&](F32 x) { return g.c_type == FloatType::f16 ? to_f16(x) : to_bf16(x); };
+  for (int64_t i = 0; i < t.rows; ++i) {
+    const float* from = t.c + i * t.c_row;
+    uint16_t* to = c + i * g.c_row_stride;
+    int64_t j = 0;
+    for (; j + lanes <= t.columns; j += lanes) store_half(to + j, convert(load(from + j)));
+    if (j < t.columns) store_half_part(to + j, convert(load_part(from + j, t.columns - j)), t.columns - j);
+  }
+}
+
+template <class T>
+void multiply(const Gemm& g, int64_t begin, int64_t end, void* memory) {
+  const Blocking s = blocking_of<T>(g);
+  const Scratch<T> scratch(g, s, memory);
+  for (int64_t i = begin; i < end; ++i) {
+    Tile<T> t;
+    t.row = i % s.m_tiles * s.m_tile;
+    t.column = i / s.m_tiles * s.n_tile;
+    t.rows = smaller(s.m_tile, g.m - t.row);
+    t.columns = smaller(s.n_tile, g.n - t.column);
+    const bool narrow = sizeof(T) == 4 && g.c_type != FloatType::f32;
+    t.c = narrow ? scratch.c : static_cast<T*>(g.c) + t.row * g.c_row_stride + t.column;
+    t.c_row = narrow ? s.n_tile : g.c_row_stride;
+    multiply_tile(g, s, t, scratch);
+    if constexpr (sizeof(T) == 4) {
+      if (narrow) narrow_tile(g, t);
+    }
+  }
+}
+
+bool is_double(const Gemm& g) { return g.b_type == FloatType::f64; }
+
+int64_t tiles(const Gemm& g) {
+  const Blocking s = is_double(g) ? blocking_of<double>(g) : blocking_of<float>(g);
+  return s.m_tiles * s.n_tiles;
+}
+
+size_t scratch_bytes(const Gemm& g) {
+  if (is_double(g)) return Scratch<double>(g, blocking_of<double>(g), nullptr).bytes;
+  return Scratch<float>(g, blocking_of<float>(g), nullptr).bytes;
+}
+
+void run(const Gemm& g, int64_t begin, int64_t end, void* scratch) {
+  if (is_double(g)) multiply<double>(g, begin, end, scratch);
+  else multiply<float>(g, begin, end, scratch);
+}
+
+size_t pack_bytes(const Gemm& g) {
+  if (is_double(g)) return size_t(round_up(g.n, panel_columns<double>) * g.k) * 8;
+  return size_t(round_up(g.n, panel_columns<float>) * g.k) * 4;
+}
+
+template <class T>
+void pack_all(const Gemm& g, void* packed) {
+  with_reader<T>(g.b, g.b_type, [&](auto b) {
+    pack_panels(b, g.b_row_stride, g.b_column_stride, g.k, g.n, static_cast<T*>(packed), g.k * panel_columns<T>);
+  });
+}
+
+void pack(const Gemm& g, void* packed) {
+  if (is_double(g)) pack_all<double>(g, packed);
+  else pack_all<float>(g, packed);
+}
+
+}  // namespace
+
+void OUTPOST_ISA::fill_gemm(Kernels& table) {
+  table.gemm_tiles = tiles;
+  table.gemm_scratch_bytes = scratch_bytes;
+  table.gemm = run;
+  table.gemm_pack_b_bytes = pack_bytes;
+  table.gemm_pack_b = pack;
+}
+
+}  // namespace outpost::kernels
