@@ -1,0 +1,38 @@
+// ONNX files: graphs in and out, and the .pb files of single values that ONNX's test data consists of.
+//
+// Reading accepts every IR version up to the newest, treats the file as hostile (lengths, counts, nesting and memory are
+// limited; external data is confined to one folder) and gives a graph as graph/graph.h describes it: model-local
+// functions inlined, Constant nodes turned into constants, subgraphs closed, nodes sorted. Nodes keep the opset version
+// that they were written in (Node::version); ops/upgrade.h brings them to the newest.
+#pragma once
+#include <cstddef>
+#include <filesystem>
+#include <memory>
+#include <span>
+#include <string>
+
+#include "graph/graph.h"
+
+namespace outpost {
+
+struct LoadOptions {
+  std::string name = "model";                // stands for a model from memory in messages
+  std::filesystem::path external_data_root;  // empty: the real folder of the model; a model from memory has none
+  uint64_t memory_limit_bytes = 0;           // beyond the file's own pages; 0: 1 GiB + 16 times the files' sizes
+  int64_t max_nodes = 1'000'000;             // also counts what functions expand to
+  int max_depth = 64;                        // of subgraphs and function calls within each other
+  // Inputs that also have an initializer are constants; true: they stay inputs, which the caller must then feed.
+  bool keep_overridable_inputs = false;
+};
+
+// Throws Error(invalid_model | unsupported | limit | not_found | io).
+std::shared_ptr<Graph> load_onnx(const std::filesystem::path& path, const LoadOptions& options = {});
+// From memory: with an owner, tensors point into `bytes` and keep it; without, they are copied.
+std::shared_ptr<Graph> load_onnx(std::span<const std::byte> bytes, std::shared_ptr<const void> owner = nullptr,
+                                 const LoadOptions& options = {});
+
+// A TensorProto, SequenceProto, OptionalProto or MapProto, by the kind of the graph input or output that it is for.
+Datum load_onnx_value(const std::filesystem::path& path, Type::Kind kind);
+Datum read_onnx_value(std::span<const std::byte> bytes, Type::Kind kind, const std::string& name = "value");
+
+}  // namespace outpost
