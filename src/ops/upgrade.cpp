@@ -1,0 +1,100 @@
+// One walk: types flow from producers to users while nodes are replaced around it.
+#include "ops/upgrade.h"
+
+#include <algorithm>
+
+#include "base/text.h"
+#include "ops/infer.h"
+#include "ops/op.h"
+
+namespace outpost {
+namespace {
+
+// The newest operator sets that this build knows. A newer one may have changed the meaning of any operator.
+constexpr int newest_opset = 28, newest_ml_opset = 5;
+
+void require_known_opsets(const Graph& graph) {
+  auto check = [&](const char* domain, int newest) {
+    auto at = graph.opsets.find(domain);
+    if (at != graph.opsets.end() && at->second > newest)
+      fail(ErrorCode::unsupported, "opset ", at->second, " of domain '", *domain ? domain : "ai.onnx", "' is newer than ", newest,
+           ", the newest that is known; export the model for opset ", newest);
+  };
+  check("", newest_opset);
+  check("ai.onnx.ml", newest_ml_opset);
+}
+
+bool in_use(const Node& node) {
+  return std::any_of(node.outputs().begin(), node.outputs().end(), [&](const Value* v) {
+    return v && (!v->uses().empty() || node.graph()->is_output(v));
+  });
+}
+
+// Subgraph inputs that are captures have the types of what they capture; ordinary ones what the file declares.
+void type_captures(const Node& node, Graph& body) {
+  const int captures = static_cast<int>(node.inputs().size()) - node.arity();
+  const int first = static_cast<int>(body.inputs().size()) - captures;
+  for (int i = 0; i < captures; ++i)
+    if (auto* outside = node.input(node.arity() + i); outside && first + i >= 0) body.inputs()[first + i]->type = outside->type;
+}
+
+void infer_outputs(const Node& node) {
+  std::vector<const Type*> types;
+  std::vector<const Tensor*> values;
+  for (const Value* v : node.inputs()) {
+    types.push_back(v ? &v->type : nullptr);
+    values.push_back(v && v->is_constant() ? &v->constant() : nullptr);
+  }
+  auto inferred = infer_node(node, types, values);
+  for (size_t i = 0; i < inferred.size(); ++i)
+    if (auto* value = node.outputs()[i]; value && inferred[i].kind != Type::Kind::none) value->type = std::move(inferred[i]);
+}
+
+void upgrade(Graph& graph);
+
+void upgrade_node(Graph& graph, Node& node) {
+  for_each_subgraph(node, [&](const std::string&, const std::shared_ptr<Graph>& body) {
+    type_captures(node, *body);
+    upgrade(*body);
+  });
+  resolve(node);
+  const OpDef& def = *node.def;
+  if (node.version < def.first)
+    fail(ErrorCode::unsupported, node.label(), ": its form of opset ", node.version, " is older than ", def.first, ", the oldest that is known");
+  if (def.upgrade && node.version < def.since) {
+    UpgradeContext context(graph, node, node.version);
+    def.upgrade(context);
+    if (!in_use(node)) return graph.erase(&node);
+  }
+  node.version = std::max(node.version, def.since);
+  infer_outputs(node);
+}
+
+// An output whose value was replaced takes its name along.
+void keep_output_names(Graph& graph, const std::vector<std::string>& names) {
+  for (size_t i = 0; i < names.size(); ++i) {
+    auto* value = graph.outputs[i];
+    if (value->name == names[i] || !value->producer()) continue;
+    if (std::count(graph.outputs.begin(), graph.outputs.end(), value) > 1) continue;
+    if (auto* other = graph.find(names[i])) graph.rename(other, names[i] + "_old");
+    graph.rename(value, names[i]);
+  }
+}
+
+void upgrade(Graph& graph) {
+  std::vector<std::string> names;
+  for (const Value* v : graph.outputs) names.push_back(v->name);
+  std::vector<Node*> nodes;
+  for (const auto& node : graph.nodes()) nodes.push_back(node.get());
+  for (Node* node : nodes) upgrade_node(graph, *node);
+  keep_output_names(graph, names);
+}
+
+}  // namespace
+
+void upgrade_graph(Graph& graph) {
+  require_known_opsets(graph);
+  upgrade(graph);
+}
+
+}  // namespace outpost
