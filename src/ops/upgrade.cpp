@@ -70,24 +70,10 @@ void upgrade_node(Graph& graph, Node& node) {
   infer_outputs(node);
 }
 
-// An output whose value was replaced takes its name along.
-void keep_output_names(Graph& graph, const std::vector<std::string>& names) {
-  for (size_t i = 0; i < names.size(); ++i) {
-    auto* value = graph.outputs[i];
-    if (value->name == names[i] || !value->producer()) continue;
-    if (std::count(graph.outputs.begin(), graph.outputs.end(), value) > 1) continue;
-    if (auto* other = graph.find(names[i])) graph.rename(other, names[i] + "_old");
-    graph.rename(value, names[i]);
-  }
-}
-
 void upgrade(Graph& graph) {
-  std::vector<std::string> names;
-  for (const Value* v : graph.outputs) names.push_back(v->name);
   std::vector<Node*> nodes;
   for (const auto& node : graph.nodes()) nodes.push_back(node.get());
   for (Node* node : nodes) upgrade_node(graph, *node);
-  keep_output_names(graph, names);
 }
 
 }  // namespace

@@ -5,7 +5,7 @@
 
 namespace outpost {
 
-// Walks the graph and its subgraphs in order, so that an upgrade sees the types of its inputs. Graph outputs keep their names.
+// Walks the graph and its subgraphs in order, so that an upgrade sees the types of its inputs.
 // Throws Error(unsupported) for an unknown operator or version, Error(invalid_model) where a shape rule is broken.
 void upgrade_graph(Graph& graph);
 

@@ -79,13 +79,10 @@ void Importer::add_outputs(const GraphProto& proto, Scope& scope) {
     auto at = scope.values.find(output.name);
     if (at == scope.values.end() || !at->second) refuse("graph output '", output.name, "' is made by no node");
     auto* value = at->second;
-    if (value->name != output.name && value->producer()) {  // an inlined function's value took the name
-      if (auto* other = graph.find(output.name)) graph.rename(other, other->name + "_inner");
-      graph.rename(value, std::string(output.name));
-    }
     // What inference cannot tell (an operator without a rule) is what the file says.
     if (value->type.kind == Type::Kind::none) value->type = read_type(source_, output.bytes, *graph.symbols);
     graph.outputs.push_back(value);
+    graph.output_names.emplace_back(output.name);
   }
 }
 

@@ -3,7 +3,7 @@
 // and one that expands without end are errors.
 #include "formats/onnx/importer.h"
 
-#include <algorithm>
+#include <unordered_set>
 
 namespace outpost::onnx {
 
@@ -42,24 +42,18 @@ void Importer::inline_function(const FunctionProto& function, const NodeProto& n
   give_outputs(node, call, body, scope);
 }
 
-// The values that the body made take the names that the caller gave them. One that only passes through (an input that
-// is also an output, or one value given twice) gets an Identity, so that every name has a value of its own.
+// The values that the body made take the names that the caller gave them; inputs that pass through keep theirs.
 void Importer::give_outputs(const NodeProto& node, const Call& call, const Scope& body, Scope& scope) {
   const auto& function = call.function;
-  std::vector<Value*> taken;
-  for (auto name : function.inputs) taken.push_back(body.values.at(name));
+  std::unordered_set<const Value*> named;
+  for (auto name : function.inputs) named.insert(body.values.at(name));
   for (size_t i = 0; i < node.outputs.size(); ++i) {
     if (node.outputs[i].empty()) continue;
     auto at = body.values.find(function.outputs[i]);
     if (at == body.values.end()) refuse("function '", function.name, "': output '", function.outputs[i], "' is made by none of its nodes");
     auto* value = at->second;
-    if (value && std::find(taken.begin(), taken.end(), value) != taken.end()) {
-      auto* identity = scope.graph.add_node("Identity", "", {value});
-      identity->version = 1;
-      value = identity->output(0);
-    }
-    if (value) scope.graph.rename(value, (scope.call ? scope.call->prefix : std::string()) + std::string(node.outputs[i]));
-    taken.push_back(value);
+    if (value && named.insert(value).second)
+      scope.graph.rename(value, (scope.call ? scope.call->prefix : std::string()) + std::string(node.outputs[i]));
     scope.values[node.outputs[i]] = value;
   }
 }

@@ -1,0 +1,24 @@
+// The program's entry: reads the command line, runs one subcommand, turns errors into a line on stderr and a status.
+#include <CLI/CLI.hpp>
+
+#include <cstdio>
+#include <exception>
+
+#include "subcommands.h"
+
+int main(int argc, char** argv) {
+  CLI::App program("Outpost runs, adapts and federates ONNX models where the data is.", "outpost");
+  program.set_version_flag("--version", "outpost " OUTPOST_VERSION);
+  program.require_subcommand(1);
+  outpost::cli::Run run;
+  outpost::cli::add_verify(program, run);
+  try {
+    program.parse(argc, argv);
+    return run ? run() : 0;
+  } catch (const CLI::ParseError& error) {
+    return program.exit(error) == 0 ? 0 : 2;
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "outpost: %s\n", error.what());
+    return 1;
+  }
+}

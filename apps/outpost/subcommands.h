@@ -1,0 +1,16 @@
+// The subcommands of `outpost`, one file each. Every function adds its subcommand to the program; when the user calls
+// it, `run` is set to what main then runs, whose result is the exit status (0 done, 1 failed, 2 wrong usage).
+#pragma once
+#include <functional>
+
+namespace CLI {
+class App;
+}
+
+namespace outpost::cli {
+
+using Run = std::function<int()>;
+
+void add_verify(CLI::App& program, Run& run);
+
+}  // namespace outpost::cli
