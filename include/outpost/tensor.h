@@ -90,6 +90,16 @@ constexpr DType dtype_of() {
   else return T::dtype;  // Float16, BFloat16, … carry their own
 }
 
+// Where tensors and working memory come from, for programs with memory of their own. `allocate` returns null when it has
+// none (then the caller gets Error(limit)); `free` gets the same size back. Both are called from any thread.
+struct Allocator {
+  void* (*allocate)(size_t bytes, size_t alignment, void* context) = nullptr;
+  void (*free)(void* data, size_t bytes, void* context) = nullptr;
+  void* context = nullptr;
+};
+// For the whole process; {} brings the C library's back. Memory taken before is returned where it came from.
+void set_allocator(const Allocator&) noexcept;
+
 // Memory that tensors share. `device` 0 is the CPU, where data is an address.
 struct Buffer {
   void* data = nullptr;

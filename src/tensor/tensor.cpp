@@ -1,6 +1,7 @@
 // Tensor: owning, borrowed and shared memory, and the copies that make strided views contiguous.
 #include <cstdlib>
 #include <cstring>
+#include <mutex>
 #include <new>
 
 #include "base/text.h"
@@ -15,11 +16,22 @@ namespace {
 constexpr size_t alignment = 64;
 constexpr size_t most_bytes = size_t(1) << 39;  // beyond any machine meant here: refused before the allocator is asked
 
+std::mutex allocator_mutex;
+Allocator allocator;
+
+Allocator current_allocator() noexcept {
+  std::lock_guard lock(allocator_mutex);
+  return allocator;
+}
+
 std::shared_ptr<void> own_bytes(size_t bytes) {
   const size_t rounded = bytes == 0 ? alignment : (bytes + alignment - 1) / alignment * alignment;
-  void* data = bytes <= most_bytes ? std::aligned_alloc(alignment, rounded) : nullptr;
+  const Allocator from = current_allocator();
+  void* data = nullptr;
+  if (bytes <= most_bytes) data = from.allocate ? from.allocate(rounded, alignment, from.context) : std::aligned_alloc(alignment, rounded);
   if (!data) fail(ErrorCode::limit, "no memory for a tensor of ", bytes, " bytes");
-  return {data, std::free};
+  if (!from.allocate) return {data, std::free};
+  return {data, [from, rounded](void* p) { from.free(p, rounded, from.context); }};
 }
 
 std::shared_ptr<void> own_strings(size_t count) {
@@ -62,6 +74,11 @@ bool is_row_major(const Shape& shape, const Shape& strides) {
 }
 
 }  // namespace
+
+void set_allocator(const Allocator& a) noexcept {
+  std::lock_guard lock(allocator_mutex);
+  allocator = a.allocate && a.free ? a : Allocator{};
+}
 
 Tensor::Tensor(DType dtype, Shape shape) : dtype_(dtype), shape_(std::move(shape)) {
   if (dtype == DType::undefined) fail(ErrorCode::invalid_argument, "a tensor needs a dtype");

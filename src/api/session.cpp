@@ -1,0 +1,94 @@
+// Session: a model optimised and compiled; a run by names.
+#include "outpost/session.h"
+
+#include <algorithm>
+
+#include "api/session_data.h"
+#include "base/log.h"
+#include "base/thread_pool.h"
+#include "passes/passes.h"
+
+namespace outpost {
+namespace {
+
+constexpr int most_threads = 1024;
+
+bool draws_random(const Graph& graph) {
+  bool random = false;
+  for (const auto& node : graph.nodes()) {
+    random |= node->def && node->def->random;
+    for_each_subgraph(*node, [&](const std::string&, const std::shared_ptr<Graph>& g) { random |= draws_random(*g); });
+  }
+  return random;
+}
+
+SessionOptions settled(SessionOptions options) {
+  if (options.threads < 0 || options.threads > most_threads)
+    fail(ErrorCode::invalid_argument, "threads is ", options.threads, "; use 0 (all) to ", most_threads);
+  if (options.threads == 0) options.threads = ThreadPool::hardware_threads();
+  options.cached_plans = std::clamp(options.cached_plans, 1, 4096);
+  return options;
+}
+
+}  // namespace
+
+Session::Session(const Model& model, const SessionOptions& options) : data_(std::make_shared<Data>(model, settled(options))) {
+  std::shared_ptr<Graph> graph = model.graph()->clone();
+  for (const PassReport& r : optimise(*graph, {.off = options.passes_off}))
+    data_->passes.push_back({std::string(r.name), r.changes, r.milliseconds});
+  data_->stateful = !graph->states.empty() || draws_random(*graph);
+  data_->program = Program::compile(std::move(graph), {.threads = data_->options.threads,
+                                                       .cached_layouts = data_->options.cached_plans,
+                                                       .debug_fill = options.debug_fill});
+  data_->outputs = std::make_shared<const std::vector<ValueInfo>>(model.outputs());
+  data_->own = new_state();
+  log(LogLevel::info, "model '", model.name(), "' is ready: ", data_->program->steps().size(), " steps, ", data_->options.threads, " threads");
+}
+
+const std::vector<ValueInfo>& Session::inputs() const noexcept { return data_->model.inputs(); }
+const std::vector<ValueInfo>& Session::outputs() const noexcept { return data_->model.outputs(); }
+const SessionOptions& Session::options() const noexcept { return data_->options; }
+const std::vector<PassInfo>& Session::passes() const noexcept { return data_->passes; }
+const Program& Session::program() const noexcept { return *data_->program; }
+
+Outputs Session::run(std::span<const NamedDatum> inputs, const RunOptions& options) const { return run(inputs, {}, options); }
+
+Outputs Session::run(std::span<const NamedDatum> inputs, std::span<const NamedDatum> outputs, const RunOptions& options) const {
+  const std::vector<ValueInfo>& declared = data_->model.inputs();
+  std::vector<const Datum*> given(declared.size(), nullptr);
+  for (const NamedDatum& in : inputs) {
+    const Datum*& slot = given[position(declared, in.name, "input")];
+    if (slot) fail(ErrorCode::invalid_argument, "input '", in.name, "' is given twice");
+    slot = &in.value;
+  }
+  for (size_t i = 0; i < given.size(); ++i)
+    if (!given[i]) fail(ErrorCode::invalid_argument, "input '", declared[i].name, "' is missing; the model expects ", to_string(declared[i].type));
+  Outputs results;
+  results.infos_ = data_->outputs;
+  results.values_.resize(data_->outputs->size());
+  const auto bound = outputs.empty() ? nullptr : std::make_unique<bool[]>(results.values_.size());
+  for (const NamedDatum& out : outputs) {
+    const size_t i = position(*data_->outputs, out.name, "output");
+    results.values_[i] = out.value;
+    bound[i] = true;
+  }
+  data_->run(given, results.values_, {bound.get(), bound ? results.values_.size() : 0}, options);
+  return results;
+}
+
+const Datum& Outputs::datum(size_t index) const {
+  if (index >= values_.size()) fail(ErrorCode::not_found, "output ", index, " was asked for; there are ", values_.size());
+  return values_[index];
+}
+
+const Datum& Outputs::datum(std::string_view name) const {
+  static const std::vector<ValueInfo> none;
+  return values_[position(infos_ ? *infos_ : none, name, "output")];
+}
+
+const std::string& Outputs::name(size_t index) const {
+  datum(index);
+  return (*infos_)[index].name;
+}
+
+}  // namespace outpost
