@@ -11,9 +11,13 @@ import json
 import pathlib
 import sys
 
-from onnx import TensorProto
+sys.path.insert(1, str(pathlib.Path(__file__).resolve().parent / "peers"))
+import environment  # noqa: E402
 
-from builder import Builder
+environment.ensure()
+from onnx import TensorProto  # noqa: E402
+
+from builder import Builder  # noqa: E402
 
 
 def resnet50(path):
