@@ -3,19 +3,11 @@
 
 #include <algorithm>
 
+#include "ops/multiply.h"
 #include "ops/staging.h"
 
 namespace outpost {
 namespace {
-
-kernels::FloatType float_type(DType t) {
-  switch (t) {
-    case DType::f64: return kernels::FloatType::f64;
-    case DType::f16: return kernels::FloatType::f16;
-    case DType::bf16: return kernels::FloatType::bf16;
-    default: return kernels::FloatType::f32;
-  }
-}
 
 kernels::Gemm gemm_of(const Product& p) {
   kernels::Gemm g;
