@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "formats/onnx/onnx.h"
+#include "graph/verify.h"
 #include "test_data.h"
 
 namespace outpost::test {
@@ -23,6 +24,7 @@ void load_all(const std::filesystem::path& root, size_t least) {
   for (const auto& path : models) {
     try {
       auto graph = load_onnx(path);
+      verify_graph(*graph);
       EXPECT_EQ(graph->outputs.size(), graph->output_names.size()) << path;
     } catch (const std::exception& error) {
       ADD_FAILURE() << path << ": " << error.what();
