@@ -4,21 +4,26 @@
 // C is cut into tiles of m_tile x n_tile by shape alone; within a tile k runs in blocks of k_block, and C carries the
 // sums from one block to the next. A is copied block by block into scratch where enough of B follows to pay for it
 // (large power-of-two strides would otherwise map a block's rows onto the same cache sets), and read in place else.
-#include "kernels/gemm_pack.h"
+#include "kernels/gemm_dot.h"
 #include "kernels/table.h"
 
 namespace outpost::kernels {
 namespace {
 
+using OUTPOST_ISA::micro_kernel_f32;
+using OUTPOST_ISA::micro_kernel_f64;
+
 constexpr int64_t k_block_limit = 320;     // a panel of B: 20 KB on AVX2, 40 KB on AVX-512
 constexpr int64_t a_block_rows = 144;      // times k_block_limit floats: 184 KB of L2; a multiple of every block_rows
 constexpr int64_t packed_b_columns = 256;  // B packed on the fly: at most 320 KB
-constexpr int64_t tile_flops = 2000000;    // tiles are not cut below this
+constexpr double tile_flops = 4e6;         // tiles are not cut below this,
+constexpr double tile_count = 32;          // nor for more than this many
 
 struct Blocking {
   int64_t m_tile, n_tile, m_tiles, n_tiles, k_block;
   bool copy_a, by_columns;  // by_columns: A's rows are its unit stride
   bool pack_b;              // all of B's panels on the fly; else only the last, partial one
+  bool dots;                // B's columns run along k and A has few rows
 };
 
 template <class T>
@@ -27,31 +32,34 @@ Blocking blocking_of(const Gemm& g) {
   Blocking s;
   const bool b_ready = g.packed_b != nullptr;
   const bool convert_b = sizeof(T) == 4 && g.b_type != FloatType::f32;
-  // Few rows use a panel once or twice, and a small B sits in cache: packing would not pay.
-  const bool direct_b = !convert_b && g.b_column_stride == 1 && (g.m <= 4 * block_rows || g.k * g.n <= 4096);
-  s.pack_b = !b_ready && !direct_b;
+  s.dots = !b_ready && !convert_b && g.m <= dot_rows && g.b_row_stride == 1 && g.b_column_stride != 1;
+  // Few rows use a panel once, and a small B sits in cache: packing would not pay.
+  const bool direct_b = !convert_b && g.b_column_stride == 1 && (g.m <= dot_rows || g.k * g.n <= 4096);
+  s.pack_b = !b_ready && !direct_b && !s.dots;
   s.m_tile = smaller(g.m, a_block_rows);
   s.n_tile = smaller(g.n, s.pack_b ? packed_b_columns : 1024);
-  const double work = 2.0 * double(g.m) * double(g.n) * double(g.k);
-  if (work > tile_flops) {  // up to 64 tiles, narrower first
-    const double wanted = work / tile_flops < 64 ? work / tile_flops : 64;
-    const auto tiles = [&] {
-      return double((g.m + s.m_tile - 1) / s.m_tile) * double((g.n + s.n_tile - 1) / s.n_tile);
+  const double work = 2.0 * double(g.m) * double(g.n) * double(g.k) / tile_flops;
+  if (work > 1) {
+    const double wanted = work < tile_count ? work : tile_count;
+    const auto shrink = [&](int64_t& tile, int64_t least, int64_t step) {
+      while (double(ceil_divide(g.m, s.m_tile)) * double(ceil_divide(g.n, s.n_tile)) < wanted && tile > least)
+        tile = larger(least, round_up((tile + 1) / 2, step));
     };
-    while (tiles() < wanted && s.n_tile > 8 * width) s.n_tile = round_up((s.n_tile + 1) / 2, width);
-    while (tiles() < wanted && s.m_tile > 4 * block_rows) s.m_tile = round_up((s.m_tile + 1) / 2, block_rows);
-    while (tiles() < wanted && s.n_tile > 4 * width) s.n_tile = round_up((s.n_tile + 1) / 2, width);
+    // A copied block is used for every column of the tile, a packed panel for every row.
+    shrink(s.n_tile, (s.pack_b ? 4 : 12) * width, width);
+    shrink(s.m_tile, 6 * block_rows, block_rows);
+    shrink(s.n_tile, 4 * width, width);
   }
   s.n_tile = round_up(larger(s.n_tile, 1), width);
   s.m_tile = larger(s.m_tile, 1);
-  s.m_tiles = (g.m + s.m_tile - 1) / s.m_tile;
-  s.n_tiles = (g.n + s.n_tile - 1) / s.n_tile;
+  s.m_tiles = ceil_divide(g.m, s.m_tile);
+  s.n_tiles = ceil_divide(g.n, s.n_tile);
   // One pass of A over B gains nothing from blocks of k.
-  const int64_t blocks = s.m_tile <= block_rows && !s.pack_b ? 1 : (g.k + k_block_limit - 1) / k_block_limit;
-  s.k_block = blocks > 1 ? round_up((g.k + blocks - 1) / blocks, 4) : g.k;
+  const int64_t blocks = s.m_tile <= block_rows && !s.pack_b ? 1 : ceil_divide(g.k, k_block_limit);
+  s.k_block = blocks > 1 ? round_up(ceil_divide(g.k, blocks), 4) : g.k;
   const bool convert_a = sizeof(T) == 4 && g.a_type != FloatType::f32;
-  s.by_columns = g.a_row_stride == 1 && g.a_column_stride != 1;
-  const bool strided = g.a_row_stride != 1 && g.a_column_stride != 1;
+  s.by_columns = sizeof(T) == 4 && !s.dots && g.a_row_stride == 1 && g.a_column_stride != 1;
+  const bool strided = !s.by_columns && g.a_column_stride != 1;
   s.copy_a = convert_a || (strided && g.k > 1) || (g.n >= 8 * width && g.m > block_rows && g.k > 32);
   return s;
 }
@@ -66,7 +74,7 @@ struct Scratch {
   Scratch(const Gemm& g, const Blocking& s, void* memory) {
     a_outer = s.by_columns ? round_up(s.m_tile, 16) + 16 : round_up(s.k_block, 16) + 16;
     const int64_t a_count = !s.copy_a ? 0 : a_outer * (s.by_columns ? s.k_block : s.m_tile);
-    const int64_t b_count = g.packed_b ? 0 : s.k_block * (s.pack_b ? s.n_tile : panel_columns<T>);
+    const int64_t b_count = g.packed_b || s.dots ? 0 : s.k_block * (s.pack_b ? s.n_tile : panel_columns<T>);
     const int64_t c_count = sizeof(T) == 8 || g.c_type == FloatType::f32 ? 0 : s.m_tile * s.n_tile;
     a = static_cast<T*>(memory);
     b = a + round_up(a_count, 16);
@@ -113,38 +121,46 @@ OperandB<T> prepare_b(const Gemm& g, const Blocking& s, const Tile<T>& t, const 
   return {b, g.b_row_stride, width, partial ? scratch.b : nullptr};
 }
 
-// Few rows: several panels at once, since one panel's two sums a row cannot hide the latency of an addition.
-template <class T, bool unit_rows>
-int64_t wide_columns(const MicroBlock<T>& p, int64_t rows, int64_t columns, MicroKernel<T>& kernel) {
+// Registers of columns a kernel takes for `rows` rows: few rows take several panels at once, since one panel's two sums
+// a row could not hide the latency of an addition.
+template <class T>
+int wide_vectors(int64_t rows, int64_t columns) {
   constexpr int width = panel_columns<T>;
-  kernel = nullptr;
-  if (rows == 1 && columns >= 4 * width) return kernel = micro_block<T, 1, 8, unit_rows>, 4 * width;
-  if (rows == 1 && columns >= 2 * width) return kernel = micro_block<T, 1, 4, unit_rows>, 2 * width;
-  if (rows == 2 && columns >= 2 * width) return kernel = micro_block<T, 2, 4, unit_rows>, 2 * width;
-  if (rows == 3 && columns >= 2 * width && block_rows > 4) return kernel = micro_block<T, 3, 4, unit_rows>, 2 * width;
-  return width;
+  if (sizeof(T) == 8) return 2;
+  if (rows == 1 && columns >= 4 * width) return 8;
+  if (rows <= wide_rows && columns >= 2 * width) return 4;
+  return columns <= vector_lanes<T> ? 1 : 2;
 }
 
-template <class T, bool unit_rows>
-void multiply_block(MicroBlock<T> p, const OperandB<T>& b, const Tile<T>& t) {
+template <class T>
+MicroKernel<T> kernel_for(bool unit_rows, int rows, int vectors) {
+  if constexpr (sizeof(T) == 8) return micro_kernel_f64(rows);
+  else return micro_kernel_f32(unit_rows, rows, vectors);
+}
+
+template <class T>
+void multiply_block(MicroBlock<T> p, const OperandB<T>& b, const Tile<T>& t, bool unit_rows) {
   constexpr int width = panel_columns<T>;
   const T *a = p.a, *row_bias = p.row_bias, *column_bias = p.column_bias, *residual = p.residual;
   for (int64_t j = 0; j < t.columns;) {
-    int64_t taken = width;
-    for (int64_t i = 0; i < t.rows; i += block_rows) {
-      const int64_t rows = smaller(block_rows, t.rows - i), left = t.columns - j;
-      MicroKernel<T> kernel = nullptr;
-      if (t.rows <= 3) taken = wide_columns<T, unit_rows>(p, rows, left, kernel);
-      p.columns = int(smaller(taken, left));
-      if (!kernel) kernel = micro_kernel<T, unit_rows>(int(rows), p.columns <= vector_lanes<T> ? 1 : 2);
+    const int64_t left = t.columns - j;
+    const int vectors = wide_vectors<T>(t.rows, left);
+    const int64_t taken = vectors <= 2 ? width : vectors / 2 * width;
+    p.columns = int(smaller(taken, left));
+    const bool edge = b.last && left < width;
+    p.b = edge ? b.last : b.panels + j / width * b.panel;
+    p.b_step = edge ? width : b.step;
+    p.b_panel = b.panel;
+    p.column_bias = column_bias ? column_bias + j : nullptr;
+    // Rows are dealt evenly: 8 as 4 + 4 rather than 6 + 2, whose 4 sums would wait for each other.
+    int64_t blocks = ceil_divide(t.rows, block_rows), rows = 0;
+    MicroKernel<T> kernel = nullptr;
+    for (int64_t i = 0; i < t.rows; i += rows, --blocks) {
+      const int64_t even = ceil_divide(t.rows - i, blocks);
+      if (even != rows) kernel = kernel_for<T>(unit_rows, int(rows = even), vectors);
       p.a = a + i * p.a_row;
-      const bool edge = b.last && left < width;
-      p.b = edge ? b.last : b.panels + j / width * b.panel;
-      p.b_step = edge ? width : b.step;
-      p.b_panel = b.panel;
       p.c = t.c + i * t.c_row + j;
       p.row_bias = row_bias ? row_bias + i : nullptr;
-      p.column_bias = column_bias ? column_bias + j : nullptr;
       p.residual = residual ? residual + i * p.residual_row + j : nullptr;
       kernel(p);
     }
@@ -193,9 +209,15 @@ void multiply_tile(const Gemm& g, const Blocking& s, const Tile<T>& t, const Scr
       p.a_row = g.a_row_stride;
       p.a_step = g.a_column_stride;
     }
+    if (s.dots) {
+      p.b = static_cast<const T*>(g.b) + step + t.column * g.b_column_stride;
+      p.b_step = g.b_column_stride;
+      p.c = t.c;
+      multiply_dots(p, int(t.rows), t.columns);
+      return;
+    }
     const OperandB<T> b = prepare_b(g, s, t, scratch, step, count);
-    if (s.by_columns) multiply_block<T, true>(p, b, t);
-    else multiply_block<T, false>(p, b, t);
+    multiply_block(p, b, t, s.by_columns);
     if (last) return;
     step += count;
   }

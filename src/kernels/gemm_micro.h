@@ -7,7 +7,7 @@
 #pragma once
 
 #include "kernels/gemm.h"
-#include "kernels/vector_math.h"
+#include "kernels/simd.h"
 
 namespace outpost::kernels {
 namespace {
@@ -23,10 +23,18 @@ constexpr int block_rows = 8;
 constexpr int block_rows = 4;
 #endif
 
+// Up to this many rows have a kernel of two panels at once: 4 sums a row, 4 of B, 1 of A.
+constexpr int wide_rows = block_rows == 12 ? 5 : 2;
+
 template <class T>
 constexpr int vector_lanes = vector_bytes / int(sizeof(T));
 template <class T>
 constexpr int panel_columns = 2 * vector_lanes<T>;
+
+}  // namespace
+
+// Shared between the files of one instruction set, so in its namespace rather than a file's own.
+namespace OUTPOST_ISA {
 
 template <class T>
 struct MicroBlock {
@@ -48,118 +56,29 @@ struct MicroBlock {
   T low = 0, high = 0;
 };
 
-inline F32 activate(F32 x, Activation kind, F32 low, F32 high) {
-  switch (kind) {
-    case Activation::relu: return select(x < 0.0f, F32{}, x);
-    case Activation::clip: return clamp(x, low, high);
-    case Activation::leaky: return select(x < 0.0f, x * low, x);
-    case Activation::sigmoid: return sigmoid(x);
-    case Activation::tanh: return tanh(x);
-    case Activation::silu: return silu(x);
-    case Activation::gelu_erf: return gelu_erf(x);
-    case Activation::gelu_tanh: return gelu_tanh(x);
-    case Activation::hardswish: return hardswish(x);
-    case Activation::none: break;
-  }
-  return x;
-}
-
-inline F64 activate(F64 x, Activation kind, F64 low, F64 high) {
-  switch (kind) {
-    case Activation::relu: return x < 0.0 ? F64{} : x;
-    case Activation::clip: return clamp(x, low, high);
-    case Activation::leaky: return x < 0.0 ? x * low : x;
-    default: return x;
-  }
-}
-
-// The general end of a block: `sums` (rows, width) times alpha, everything added, activated, stored to C.
-template <class T>
-__attribute__((noinline)) void finish_block(const MicroBlock<T>& p, const T* sums, int rows, int width) {
-  constexpr int step = vector_lanes<T>;
-  const Vector<T> low = broadcast(p.low), high = broadcast(p.high);
-  for (int r = 0; r < rows; ++r)
-    for (int j = 0; j < p.columns; j += step) {
-      const int n = p.columns - j < step ? p.columns - j : step;
-      const auto read = [n](const T* from) { return n == step ? load(from) : load_part(from, n); };
-      T* c = p.c + r * p.c_row + j;
-      Vector<T> x = load(sums + r * width + j) * p.alpha;
-      if (p.accumulate) x += read(c);
-      if (p.column_bias) x += read(p.column_bias + j);
-      if (p.row_bias) x += p.row_bias[r];
-      if (p.residual) x += read(p.residual + r * p.residual_row + j) * p.residual_scale;
-      x = activate(x, p.activation, low, high);
-      if (n == step) store(c, x);
-      else store_part(c, x, n);
-    }
-}
-
-// rows x (vectors registers) of C. unit_rows: a_row is 1 (panels, or A transposed); else a_step is 1.
-template <class T, int rows, int vectors, bool unit_rows>
-void micro_block(const MicroBlock<T>& p) {
-  constexpr int width = vector_lanes<T>;
-  using V = Vector<T>;
-  V sum[rows][vectors];
-#pragma GCC unroll 16
-  for (int r = 0; r < rows; ++r)
-#pragma GCC unroll 16
-    for (int v = 0; v < vectors; ++v) sum[r][v] = V{};
-
-  const T* b = p.b;
-  const T* a = p.a;
-  const int64_t a_row = unit_rows ? 1 : p.a_row, a_step = unit_rows ? p.a_step : 1, b_step = p.b_step;
-  const int64_t b_panel = p.b_panel;
-#pragma GCC unroll 4
-  for (int64_t step = p.k; step > 0; --step) {
-    V at[vectors];
-#pragma GCC unroll 16
-    for (int v = 0; v < vectors; ++v) at[v] = load(b + (v / 2) * b_panel + (v % 2) * width);
-#pragma GCC unroll 16
-    for (int r = 0; r < rows; ++r) {
-      const V value = broadcast(a[r * a_row]);
-#pragma GCC unroll 16
-      for (int v = 0; v < vectors; ++v) sum[r][v] += value * at[v];
-    }
-    a += a_step;
-    b += b_step;
-  }
-
-  const bool plain = p.activation <= Activation::clip && !p.residual && p.columns == vectors * width;
-  if (!plain) {
-    T sums[rows * vectors * width];
-#pragma GCC unroll 16
-    for (int r = 0; r < rows; ++r)
-#pragma GCC unroll 16
-      for (int v = 0; v < vectors; ++v) store(sums + (r * vectors + v) * width, sum[r][v]);
-    return finish_block(p, sums, rows, vectors * width);
-  }
-  const bool clips = p.activation != Activation::none;
-  const V low = broadcast(p.low), high = broadcast(p.high);
-#pragma GCC unroll 16
-  for (int r = 0; r < rows; ++r)
-#pragma GCC unroll 16
-    for (int v = 0; v < vectors; ++v) {
-      T* c = p.c + r * p.c_row + v * width;
-      V x = sum[r][v] * p.alpha;
-      if (p.accumulate) x += load(c);
-      if (p.column_bias) x += load(p.column_bias + v * width);
-      if (p.row_bias) x += p.row_bias[r];
-      if (clips) x = clamp(x, low, high);
-      store(c, x);
-    }
-}
-
 template <class T>
 using MicroKernel = void (*)(const MicroBlock<T>&);
 
-// The kernel for `rows` <= block_rows rows and 1 or 2 vectors.
-template <class T, bool unit_rows, int rows = block_rows>
-inline MicroKernel<T> micro_kernel(int wanted_rows, int vectors) {
-  if constexpr (rows > 1) {
-    if (wanted_rows < rows) return micro_kernel<T, unit_rows, rows - 1>(wanted_rows, vectors);
-  }
-  return vectors == 1 ? micro_block<T, rows, 1, unit_rows> : micro_block<T, rows, 2, unit_rows>;
-}
+// The kernel for `rows` <= block_rows rows and 1 or 2 registers of columns, or several panels at once for few rows:
+// 4 and 8 registers for one row, 4 for up to wide_rows. unit_rows: a_row is 1; else a_step is 1.
+MicroKernel<float> micro_kernel_f32(bool unit_rows, int rows, int vectors);
+// 2 registers of columns, a_step 1.
+MicroKernel<double> micro_kernel_f64(int rows);
 
+// The general end of a block: `sums` (rows, width; whole registers) times alpha, everything added, activated, stored.
+void finish_f32(const MicroBlock<float>& p, const float* sums, int rows, int width);
+void finish_f64(const MicroBlock<double>& p, const double* sums, int rows, int width);
+
+}  // namespace OUTPOST_ISA
+
+namespace {
+inline void finish(const OUTPOST_ISA::MicroBlock<float>& p, const float* sums, int rows, int width) {
+  OUTPOST_ISA::finish_f32(p, sums, rows, width);
+}
+inline void finish(const OUTPOST_ISA::MicroBlock<double>& p, const double* sums, int rows, int width) {
+  OUTPOST_ISA::finish_f64(p, sums, rows, width);
+}
+using OUTPOST_ISA::MicroBlock;
+using OUTPOST_ISA::MicroKernel;
 }  // namespace
 }  // namespace outpost::kernels

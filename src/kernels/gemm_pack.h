@@ -9,6 +9,7 @@ namespace outpost::kernels {
 namespace {
 
 inline int64_t round_up(int64_t n, int64_t step) { return (n + step - 1) / step * step; }
+inline int64_t ceil_divide(int64_t n, int64_t by) { return (n + by - 1) / by; }
 inline int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 inline int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
 
@@ -116,8 +117,20 @@ inline void pack_panel(Reader b, int64_t row_stride, int64_t column_stride, int6
 template <class T, class Reader>
 inline void pack_panels(Reader b, int64_t row_stride, int64_t column_stride, int64_t k, int64_t columns, T* panels,
                         int64_t panel_stride) {
-  constexpr int width = panel_columns<T>;
-  for (int64_t j = 0; j < columns; j += width, panels += panel_stride)
+  constexpr int width = panel_columns<T>, step = vector_lanes<T>, together = 4;
+  int64_t j = 0;
+  if (column_stride == 1) {  // several panels at once: a whole stretch of every row, as the prefetchers like it
+    for (; j + together * width <= columns; j += together * width, panels += together * panel_stride)
+      for (int64_t p = 0; p < k; ++p) {
+        const Reader row = b.at(p * row_stride + j);
+#pragma GCC unroll 4
+        for (int i = 0; i < together; ++i) {
+          store(panels + i * panel_stride + p * width, row.at(i * width).vector());
+          store(panels + i * panel_stride + p * width + step, row.at(i * width + step).vector());
+        }
+      }
+  }
+  for (; j < columns; j += width, panels += panel_stride)
     pack_panel(b.at(j * column_stride), row_stride, column_stride, k, smaller(width, columns - j), panels);
 }
 

@@ -1,0 +1,148 @@
+// The register blocks of gemm_micro.h. The k loop is all that matters: per step one load for each register of B, one
+// broadcast for each row of A, rows * vectors fused multiply-adds. On AVX2 (6 rows, 2 registers) that is 12 for 8
+// loads.
+#include "kernels/gemm_micro.h"
+
+#include "kernels/vector_math.h"
+
+namespace outpost::kernels {
+namespace {
+
+inline F32 activate(F32 x, Activation kind, F32 low, F32 high) {
+  switch (kind) {
+    case Activation::relu: return select(x < 0.0f, F32{}, x);
+    case Activation::clip: return clamp(x, low, high);
+    case Activation::leaky: return select(x < 0.0f, x * low, x);
+    case Activation::sigmoid: return sigmoid(x);
+    case Activation::tanh: return tanh(x);
+    case Activation::silu: return silu(x);
+    case Activation::gelu_erf: return gelu_erf(x);
+    case Activation::gelu_tanh: return gelu_tanh(x);
+    case Activation::hardswish: return hardswish(x);
+    case Activation::none: break;
+  }
+  return x;
+}
+
+inline F64 activate(F64 x, Activation kind, F64 low, F64 high) {
+  switch (kind) {
+    case Activation::relu: return x < 0.0 ? F64{} : x;
+    case Activation::clip: return clamp(x, low, high);
+    case Activation::leaky: return x < 0.0 ? x * low : x;
+    default: return x;
+  }
+}
+
+template <class T>
+inline void finish_block(const MicroBlock<T>& p, const T* sums, int rows, int width) {
+  constexpr int step = vector_lanes<T>;
+  const Vector<T> low = broadcast(p.low), high = broadcast(p.high);
+  for (int r = 0; r < rows; ++r)
+    for (int j = 0; j < p.columns; j += step) {
+      const int n = p.columns - j < step ? p.columns - j : step;
+      const auto read = [n](const T* from) { return n == step ? load(from) : load_part(from, n); };
+      T* c = p.c + r * p.c_row + j;
+      Vector<T> x = load(sums + r * width + j) * p.alpha;
+      if (p.accumulate) x += read(c);
+      if (p.column_bias) x += read(p.column_bias + j);
+      if (p.row_bias) x += p.row_bias[r];
+      if (p.residual) x += read(p.residual + r * p.residual_row + j) * p.residual_scale;
+      x = activate(x, p.activation, low, high);
+      if (n == step) store(c, x);
+      else store_part(c, x, n);
+    }
+}
+
+#define OUTPOST_EACH_REGISTER                            \
+  _Pragma("GCC unroll 16") for (int r = 0; r < rows; ++r) \
+      _Pragma("GCC unroll 16") for (int v = 0; v < vectors; ++v)
+
+// rows x (vectors registers) of C. unit_rows: a_row is 1 (panels, or A transposed); else a_step is 1.
+template <class T, int rows, int vectors, bool unit_rows>
+void micro_block(const MicroBlock<T>& p) {
+  constexpr int width = vector_lanes<T>;
+  using V = Vector<T>;
+  V sum[rows][vectors];
+  OUTPOST_EACH_REGISTER sum[r][v] = V{};
+
+  const T* b = p.b;
+  const T* a = p.a;
+  const int64_t a_row = unit_rows ? 1 : p.a_row, a_step = unit_rows ? p.a_step : 1, b_step = p.b_step;
+  const int64_t b_panel = p.b_panel;
+#pragma GCC unroll 2
+  for (int64_t step = p.k; step > 0; --step) {
+    V at[vectors];
+#pragma GCC unroll 16
+    for (int v = 0; v < vectors; ++v) at[v] = load(b + (v / 2) * b_panel + (v % 2) * width);
+#pragma GCC unroll 16
+    for (int r = 0; r < rows; ++r) {
+      const V value = broadcast(a[r * a_row]);
+#pragma GCC unroll 16
+      for (int v = 0; v < vectors; ++v) sum[r][v] += value * at[v];
+    }
+    a += a_step;
+    b += b_step;
+  }
+
+  // Step by step over all registers rather than all steps for each: straight code, a fraction of the size.
+  const bool plain = p.activation <= Activation::clip && !p.residual && p.columns == vectors * width;
+  if (!plain) {
+    T sums[rows * vectors * width];
+    OUTPOST_EACH_REGISTER store(sums + (r * vectors + v) * width, sum[r][v]);
+    return finish(p, sums, rows, vectors * width);
+  }
+  const V alpha = broadcast(p.alpha);
+  OUTPOST_EACH_REGISTER sum[r][v] *= alpha;
+  if (p.accumulate) {
+    OUTPOST_EACH_REGISTER sum[r][v] += load(p.c + r * p.c_row + v * width);
+  }
+  if (p.column_bias) {
+    OUTPOST_EACH_REGISTER sum[r][v] += load(p.column_bias + v * width);
+  }
+  if (p.row_bias) {
+    OUTPOST_EACH_REGISTER sum[r][v] += p.row_bias[r];
+  }
+  if (p.activation != Activation::none) {
+    const V low = broadcast(p.low), high = broadcast(p.high);
+    OUTPOST_EACH_REGISTER sum[r][v] = clamp(sum[r][v], low, high);
+  }
+  OUTPOST_EACH_REGISTER store(p.c + r * p.c_row + v * width, sum[r][v]);
+}
+
+template <class T, bool unit_rows, int rows>
+MicroKernel<T> of_rows(int vectors) {
+  if constexpr (sizeof(T) == 8) return micro_block<T, rows, 2, unit_rows>;
+  if (vectors == 1) return micro_block<T, rows, 1, unit_rows>;
+  if constexpr (rows == 1) {
+    if (vectors == 8) return micro_block<T, 1, 8, unit_rows>;
+  }
+  if constexpr (rows <= wide_rows && rows < block_rows) {
+    if (vectors == 4) return micro_block<T, rows, 4, unit_rows>;
+  }
+  return micro_block<T, rows, 2, unit_rows>;
+}
+
+template <class T, bool unit_rows, int rows = block_rows>
+MicroKernel<T> choose(int wanted_rows, int vectors) {
+  if constexpr (rows > 1) {
+    if (wanted_rows < rows) return choose<T, unit_rows, rows - 1>(wanted_rows, vectors);
+  }
+  return of_rows<T, unit_rows, rows>(vectors);
+}
+
+}  // namespace
+
+MicroKernel<float> OUTPOST_ISA::micro_kernel_f32(bool unit_rows, int rows, int vectors) {
+  return unit_rows ? choose<float, true>(rows, vectors) : choose<float, false>(rows, vectors);
+}
+
+void OUTPOST_ISA::finish_f32(const MicroBlock<float>& p, const float* sums, int rows, int width) {
+  finish_block(p, sums, rows, width);
+}
+void OUTPOST_ISA::finish_f64(const MicroBlock<double>& p, const double* sums, int rows, int width) {
+  finish_block(p, sums, rows, width);
+}
+
+MicroKernel<double> OUTPOST_ISA::micro_kernel_f64(int rows) { return choose<double, false>(rows, 2); }
+
+}  // namespace outpost::kernels
