@@ -112,6 +112,7 @@ void Graph::drop_output(Node* node, int index) {
   Value* v = node->outputs_[index];
   if (!v) return;
   if (!v->uses_.empty() || is_output(v)) fail(ErrorCode::internal, "output '", v->name, "' is still used");
+  by_name_.erase(v->name);  // the name is free again; remove_dead collects the value
   v->producer_ = nullptr;
   node->outputs_[index] = nullptr;
 }

@@ -1,9 +1,11 @@
-// Every ONNX file that the test data holds can be read: 1,951 conformance models, real networks, exporters' patterns.
+// Every ONNX file that the test data holds (1,951 conformance models, real networks, exporters' patterns) can be read,
+// keeps the graph's invariants, and comes back from its text form.
 #include <gtest/gtest.h>
 
 #include <algorithm>
 
 #include "formats/onnx/onnx.h"
+#include "graph/text.h"
 #include "graph/verify.h"
 #include "test_data.h"
 
@@ -25,6 +27,10 @@ void load_all(const std::filesystem::path& root, size_t least) {
     try {
       auto graph = load_onnx(path);
       verify_graph(*graph);
+      const auto text = to_text(*graph, {.full = true});
+      auto back = parse_graph(text);
+      verify_graph(*back);
+      EXPECT_TRUE(to_text(*back, {.full = true}) == text) << path << ": the text form changed";
       EXPECT_EQ(graph->outputs.size(), graph->output_names.size()) << path;
     } catch (const std::exception& error) {
       ADD_FAILURE() << path << ": " << error.what();

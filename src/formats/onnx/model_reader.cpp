@@ -6,6 +6,8 @@
 namespace outpost::onnx {
 namespace {
 
+constexpr size_t max_attributes = 4096;  // of one node, which looks them up one by one; operators have at most 40
+
 class Parser {
  public:
   Parser(const Source& source, const ParseLimits& limits, Budget& budget)
@@ -156,7 +158,10 @@ class Parser {
         case node_field::op_type: node.op = r.bytes(); break;
         case node_field::domain: node.domain = canonical_domain(r.bytes()); break;
         case node_field::overload: node.overload = r.bytes(); break;
-        case node_field::attribute: node.attributes.push_back(attribute(r.bytes(), depth)); break;
+        case node_field::attribute:
+          if (node.attributes.size() == max_attributes) r.fail("more than ", max_attributes, " attributes");
+          node.attributes.push_back(attribute(r.bytes(), depth));
+          break;
         default: r.skip();
       }
     }
