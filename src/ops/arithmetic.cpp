@@ -43,6 +43,7 @@ constexpr auto remainder_python = [](auto a, auto b) {
   using T = decltype(a);
   const T r = remainder_c(a, b);
   if constexpr (std::is_unsigned_v<T>) return r;
+  else if constexpr (std::is_floating_point_v<T>) return r == 0 ? std::copysign(r, b) : (r < 0) != (b < 0) ? r + b : r;
   else return r != 0 && (r < 0) != (b < 0) ? static_cast<T>(r + b) : r;
 };
 constexpr auto power = [](auto a, auto b) {
