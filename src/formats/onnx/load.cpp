@@ -33,7 +33,8 @@ std::shared_ptr<Graph> load_onnx(const std::filesystem::path& path, const LoadOp
   auto file = MappedFile::open(path);
   std::error_code error;
   // The real folder: a model reached through a symbolic link (a cache) finds its data beside the real file.
-  auto root = options.external_data_root.empty() ? std::filesystem::canonical(path, error).parent_path() : options.external_data_root;
+  auto root = options.external_data_root.empty() ? std::filesystem::canonical(path, error).parent_path()
+                                                 : std::filesystem::path(options.external_data_root);
   if (error) fail(ErrorCode::io, "'", path.string(), "': ", error.message());
   return load({path.string(), file->text(), file}, root, options);
 }

@@ -12,18 +12,9 @@
 #include <string>
 
 #include "graph/graph.h"
+#include "outpost/model.h"  // LoadOptions
 
 namespace outpost {
-
-struct LoadOptions {
-  std::string name = "model";                // stands for a model from memory in messages
-  std::filesystem::path external_data_root;  // empty: the real folder of the model; a model from memory has none
-  uint64_t memory_limit_bytes = 0;           // beyond the file's own pages; 0: 1 GiB + 16 times the files' sizes
-  int64_t max_nodes = 1'000'000;             // also counts what functions expand to
-  int max_depth = 64;                        // of subgraphs and function calls within each other
-  // Inputs that also have an initializer are constants; true: they stay inputs, which the caller must then feed.
-  bool keep_overridable_inputs = false;
-};
 
 // Throws Error(invalid_model | unsupported | limit | not_found | io).
 std::shared_ptr<Graph> load_onnx(const std::filesystem::path& path, const LoadOptions& options = {});
