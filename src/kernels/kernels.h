@@ -115,6 +115,14 @@ struct Kernels {
   void (*max_pool)(const Pool&, int64_t plane_begin, int64_t plane_end);
   void (*average_pool)(const Pool&, int64_t plane_begin, int64_t plane_end);
 
+  // ---- weighted sums, f32
+  // y[i] = sum over k < count, in order, of weights[k] * rows[k][i]; count >= 1. y may be rows[0] where count <= 4.
+  void (*mix_rows)(const float* const* rows, const float* weights, int64_t count, float* y, int64_t n);
+  // y[i, c] = sum over t < taps, in order, of weights[t, i] * x[index[t, i], c] for i < n, c < inner; tables are
+  // (taps, n), taps >= 1.
+  void (*mix_columns)(const float* x, const int32_t* index, const float* weights, int64_t taps, int64_t inner, int64_t n,
+                      float* y);
+
   // ---- movement; element_bytes is 1, 2, 4, 8 or 16
   // y(j, i) = x(i, j) for x (rows, columns) with unit column strides.
   void (*transpose)(int element_bytes, const void* x, int64_t x_row_stride, void* y, int64_t y_row_stride,
