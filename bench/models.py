@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """Builds the models that Outpost and its peers are timed on: real architectures, random weights, a fixed seed.
 
-Each has the patterns that exporters write (BatchNorm unfolded; LayerNorm, Gelu and SiLU decomposed; attention from MatMul,
-Softmax and Transpose with reshapes computed at run time), so that an engine is measured with the rewriting it must do.
-`bench/models.py FOLDER [NAME...]` writes FOLDER/NAME.onnx and FOLDER/cases.json: what each is run on, and its flops
-(two a multiply-add, matrix products and convolutions only). int8 versions need onnxruntime.
+Each has the patterns that exporters write (BatchNorm unfolded; LayerNorm, Gelu and SiLU decomposed; attention from
+MatMul, Softmax and Transpose with reshapes computed at run time), so that an engine is measured with the rewriting it
+must do. `bench/models.py FOLDER [NAME...]` writes FOLDER/NAME.onnx and FOLDER/cases.json: what each is run on, and its
+flops (two a multiply-add, matrix products and convolutions only). int8 versions need onnxruntime.
 """
 import argparse
 import json

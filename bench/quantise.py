@@ -1,7 +1,7 @@
 """Static int8 quantisation of an image classifier in the QDQ form, by onnxruntime's own tool.
 
-BatchNorm is folded first (onnxruntime's basic optimisations), as its documentation asks. Weights: int8, a scale a channel.
-Activations: uint8. Calibrated on eight random images, which is all that random weights deserve.
+BatchNorm is folded first (onnxruntime's basic optimisations), as its documentation asks. Weights: int8, a scale a
+channel. Activations: uint8. Calibrated on eight random images, which is all that random weights deserve.
 """
 import pathlib
 import tempfile

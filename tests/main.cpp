@@ -2,12 +2,16 @@
 // file (relative to tests/) defines. CTest uses it to run the suite file by file without listing tests at build time.
 // A file that defines no test is an error, so that a renamed file cannot pass by running nothing.
 // OUTPOST_TEST_FILTER=TEXT (`./test -k TEXT`) keeps only tests whose file or name contains TEXT.
+// OUTPOST_ISA and its kin put the whole suite into an odd configuration (tests/configs/README.md).
 #include <gtest/gtest.h>
 
 #include <cstdio>
 #include <cstdlib>
+#include <exception>
 #include <string>
 #include <string_view>
+
+#include "api/configuration.h"
 
 namespace {
 
@@ -41,6 +45,12 @@ Selection select(std::string_view file, std::string_view text) {
 
 int main(int argc, char** argv) {
   testing::InitGoogleTest(&argc, argv);
+  try {
+    outpost::configure(std::getenv);
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "outpost_tests: %s\n", error.what());
+    return 2;
+  }
   constexpr std::string_view option = "--file=";
   for (int i = 1; i < argc; ++i) {
     std::string_view argument = argv[i];

@@ -1,5 +1,5 @@
-// Where tests find data that the repository does not hold: OUTPOST_TEST_DATA, else ../shared/data beside the source tree.
-// A test that needs it starts with
+// Where tests find data that the repository does not hold: OUTPOST_TEST_DATA, else ../shared/data beside the source
+// tree. A test that needs it starts with
 //   const auto data = OUTPOST_REQUIRE_TEST_DATA("models/mnist-cntk");
 // and is reported as skipped, with the reason, on machines that lack it.
 #pragma once

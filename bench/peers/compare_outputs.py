@@ -4,8 +4,9 @@
   bench/peers/compare_outputs.py MODEL_OR_FOLDER... [--bar 1e-4] [--json FILE] [--verbose]
 
 The error is max|a-b| / max|b|, b being ONNX Runtime's without graph optimisation. 16-bit outputs get a bar of their own
-rounding, 8-bit ones of one step, other integers and bools none. Symbolic dimensions take small values, the first choice that ONNX Runtime
-accepts; a model that it cannot run, or runs differently each time (dropout), is skipped with the reason.
+rounding, 8-bit ones of one step, other integers and bools none. Symbolic dimensions take small values, the first choice
+that ONNX Runtime accepts; a model that it cannot run, or runs differently each time (dropout), is skipped with the
+reason.
 """
 import argparse
 import itertools

@@ -1,4 +1,5 @@
-"""The two engines as commands: each measurement is one process, so that neither sees the other's threads, caches or heap.
+"""The two engines as commands: each measurement is one process, so that neither sees the other's threads, caches or
+heap.
 
 `measure` returns the JSON object of one thread count (the form of `outpost bench --json`). Both engines get the inputs of
 `inputs.py`; ONNX Runtime is called by ort_bench.c through the C API of the installed wheel, without Python.
@@ -22,6 +23,17 @@ def compiled(source: str, *flags: str) -> pathlib.Path:
         BUILT.mkdir(parents=True, exist_ok=True)
         compiler = shutil.which("cc") or shutil.which("gcc") or sys.exit("no C compiler")
         subprocess.run([compiler, "-O3", "-Wall", path, "-o", program, *flags, "-ldl"], check=True)
+    return program
+
+
+def compiled_against_outpost(source: str, build: pathlib.Path) -> pathlib.Path:
+    """A C++ program of this folder, linked with the library of a build folder."""
+    library = next(build.rglob("liboutpost.a"), None) or sys.exit(f"no liboutpost.a in {build}; build it first (./run)")
+    program, path = BUILT / pathlib.Path(source).stem, HERE / source
+    if not program.exists() or program.stat().st_mtime < max(path.stat().st_mtime, library.stat().st_mtime):
+        BUILT.mkdir(parents=True, exist_ok=True)
+        subprocess.run(["c++", "-std=c++20", "-O2", "-I", ROOT / "include", path, library, "-o", program,
+                        "-Wl,--gc-sections", "-pthread"], check=True)
     return program
 
 

@@ -1,5 +1,5 @@
-"""Makes the packages of requirements.txt importable: by this Python if it has them, else by a virtual environment beside
-this file, created on first use (which needs a network), in which the calling script is started again."""
+"""Makes the packages of requirements.txt importable: by this Python if it has them, else by a virtual environment
+beside this file, created on first use (which needs a network), in which the calling script is started again."""
 import importlib.util
 import os
 import pathlib

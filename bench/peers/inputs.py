@@ -56,8 +56,8 @@ SPECIAL = {"sr": 16000}
 def of_model(model, folder: pathlib.Path, symbolic: dict, otherwise: int, integers=(0, 2)) -> list[Input]:
     """Inputs of an onnx.ModelProto by its declared types. Symbolic dimensions take `symbolic[name]`, else `otherwise`.
 
-    Integers are within `integers`, by default 0 or 1, safe as indices, lengths and masks alike; 8-bit ones use the whole
-    range.
+    Integers are within `integers`, by default 0 or 1, safe as indices, lengths and masks alike; 8-bit ones use the
+    whole range.
     """
     import onnx
 

@@ -1,5 +1,6 @@
-// ONNX Runtime's C API as far as the benchmark calls it. The library's table of functions only ever grows at its end, so
-// an entry is known by its position; positions and signatures follow onnxruntime_c_api.h (MIT, microsoft/onnxruntime).
+// ONNX Runtime's C API as far as the benchmark calls it. The library's table of functions only ever grows at its end,
+// so an entry is known by its position; positions and signatures follow onnxruntime_c_api.h (MIT,
+// microsoft/onnxruntime).
 #ifndef ORT_API_H
 #define ORT_API_H
 
@@ -13,8 +14,6 @@ typedef struct {
   OrtApi (*get_api)(uint32_t version);
   const char* (*get_version)(void);
 } OrtApiBase;
-
-enum { ort_float = 1, ort_uint8 = 2, ort_int8 = 3, ort_int32 = 6, ort_int64 = 7, ort_bool = 9, ort_double = 11 };
 
 #define ORT_CALL(position, result, ...) ((result(*)(__VA_ARGS__))ort[position])
 #define ort_error_message ORT_CALL(2, const char*, const OrtStatus*)

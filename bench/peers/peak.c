@@ -1,5 +1,5 @@
-// This machine's f32 multiply-add peak on one core, in GFLOP/s: independent chains in registers, the best of many tries.
-// Compile with -O3 -march=native -ffp-contract=fast.
+// This machine's f32 multiply-add peak on one core, in GFLOP/s: independent chains in registers, the best of many
+// tries. Compile with -O3 -march=native -ffp-contract=fast.
 #include <stdio.h>
 #include <time.h>
 

@@ -5,9 +5,10 @@
   bench/peers/run.py --cases resnet,bert --rounds 10 --json out.json
   bench/peers/run.py --ort-only               checks that the models are the work that docs/status.md speaks of
 
-One thread: the least CPU time of the process a run (what other processes steal does not count); below a millisecond, where
-that clock is too coarse and interruptions are rare, the least wall time. More threads: wall time. A ratio is Outpost's time by ONNX Runtime's (below 1: Outpost is faster), of the best times over all rounds;
-its spread is the ratio of single rounds, least and greatest. "% of peak" is of this machine's measured multiply-add peak.
+One thread: the least CPU time of the process a run (what other processes steal does not count); below a millisecond,
+where that clock is too coarse and interruptions are rare, the least wall time. More threads: wall time. A ratio is
+Outpost's time by ONNX Runtime's (below 1: Outpost is faster), of the best times over all rounds; its spread is the
+ratio of single rounds, least and greatest. "% of peak" is of this machine's measured multiply-add peak.
 """
 import argparse
 import json

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "api/configuration.h"
 #include "api/session_data.h"
 #include "base/log.h"
 #include "base/thread_pool.h"
@@ -25,7 +26,10 @@ bool draws_random(const Graph& graph) {
 SessionOptions settled(SessionOptions options) {
   if (options.threads < 0 || options.threads > most_threads)
     fail(ErrorCode::invalid_argument, "threads is ", options.threads, "; use 0 (all) to ", most_threads);
-  if (options.threads == 0) options.threads = ThreadPool::hardware_threads();
+  const SessionDefaults& defaults = session_defaults();
+  if (options.threads == 0) options.threads = defaults.threads ? defaults.threads : ThreadPool::hardware_threads();
+  if (options.passes_off.empty()) options.passes_off = defaults.passes_off;
+  options.debug_fill |= defaults.debug_fill;
   options.cached_plans = std::clamp(options.cached_plans, 1, 4096);
   return options;
 }
@@ -34,12 +38,12 @@ SessionOptions settled(SessionOptions options) {
 
 Session::Session(const Model& model, const SessionOptions& options) : data_(std::make_shared<Data>(model, settled(options))) {
   std::shared_ptr<Graph> graph = model.graph()->clone();
-  for (const PassReport& r : optimise(*graph, {.off = options.passes_off}))
+  for (const PassReport& r : optimise(*graph, {.off = data_->options.passes_off}))
     data_->passes.push_back({std::string(r.name), r.changes, r.milliseconds});
   data_->stateful = !graph->states.empty() || draws_random(*graph);
   data_->program = Program::compile(std::move(graph), {.threads = data_->options.threads,
                                                        .cached_layouts = data_->options.cached_plans,
-                                                       .debug_fill = options.debug_fill});
+                                                       .debug_fill = data_->options.debug_fill});
   data_->outputs = std::make_shared<const std::vector<ValueInfo>>(model.outputs());
   data_->own = new_state();
   log(LogLevel::info, "model '", model.name(), "' is ready: ", data_->program->steps().size(), " steps, ", data_->options.threads, " threads");
