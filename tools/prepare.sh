@@ -59,7 +59,7 @@ build_preset() {
     ninja -C "$folder" "$@" || status=$?
   else
     ninja -C "$folder" "$@" >"$log" 2>&1 || status=$?
-    [ $status = 0 ] || grep -vE '^\[[0-9]+/[0-9]+\] ' "$log" | tail -n 60
+    [ $status = 0 ] || sed -n '/^FAILED/,$p' "$log" | cut -c1-400 | head -n 60
   fi
   [ $status = 0 ] || stop "the $preset build failed"
   echo "    $(basename "$folder") is up to date ${dim}($((SECONDS - started)) s)${plain}"
