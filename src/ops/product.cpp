@@ -22,23 +22,8 @@ kernels::Gemm gemm_of(const Product& p) {
   return g;
 }
 
-struct Offsets {
-  int64_t a, b;
-};
-
-Offsets offsets(const Product& p, int64_t batch) {
-  Offsets o{0, 0};
-  for (int i = p.batch_rank - 1; i >= 0; --i) {
-    const int64_t index = batch % p.batch[i];
-    batch /= p.batch[i];
-    o.a += index * p.a_batch[i];
-    o.b += index * p.b_batch[i];
-  }
-  return o;
-}
-
 void select_batch(kernels::Gemm& g, const Product& p, int64_t batch, int element_bytes) {
-  const Offsets o = offsets(p, batch);
+  const BatchOffsets o = batch_offsets(p, batch);
   g.a = static_cast<const char*>(p.a) + o.a * element_bytes;
   g.b = static_cast<const char*>(p.b) + o.b * element_bytes;
   if (p.packed_b) g.packed_b = p.packed_b + static_cast<size_t>(o.b / (p.k * p.n)) * p.packed_stride;
@@ -50,7 +35,7 @@ template <class U>
 void integer_rows(const Product& p, int64_t begin, int64_t end) {
   const U alpha = static_cast<U>(static_cast<int64_t>(p.alpha));
   for (int64_t row = begin; row < end; ++row) {
-    const Offsets o = offsets(p, row / p.m);
+    const BatchOffsets o = batch_offsets(p, row / p.m);
     const U* a = static_cast<const U*>(p.a) + o.a + row % p.m * p.a_row;
     const U* b = static_cast<const U*>(p.b) + o.b;
     U* y = static_cast<U*>(p.y) + row * p.n;
@@ -67,6 +52,17 @@ void integer_rows(const Product& p, int64_t begin, int64_t end) {
 }
 
 }  // namespace
+
+BatchOffsets batch_offsets(const Product& p, int64_t batch) noexcept {
+  BatchOffsets o{0, 0};
+  for (int i = p.batch_rank - 1; i >= 0; --i) {
+    const int64_t index = batch % p.batch[i];
+    batch /= p.batch[i];
+    o.a += index * p.a_batch[i];
+    o.b += index * p.b_batch[i];
+  }
+  return o;
+}
 
 ProductOperand ProductOperand::of(const Shape& shape, bool transpose, bool transpose_batch) {
   const int rank = shape.rank();
@@ -86,7 +82,7 @@ ProductOperand ProductOperand::of(const Shape& shape, bool transpose, bool trans
   return o;
 }
 
-void set_geometry(Product& p, const ProductOperand& a, const ProductOperand& b) {
+void set_geometry(Product& p, const ProductOperand& a, const ProductOperand& b, bool fold) {
   const int ra = a.dims.rank(), rb = b.dims.rank(), rank = std::max(ra, rb);
   p.m = a.dims[ra - 2], p.k = a.dims[ra - 1], p.n = b.dims[rb - 1];
   p.a_row = a.strides[ra - 2], p.a_column = a.strides[ra - 1];
@@ -110,7 +106,7 @@ void set_geometry(Product& p, const ProductOperand& a, const ProductOperand& b) 
   std::reverse(p.batch, p.batch + p.batch_rank);
   std::reverse(p.a_batch, p.a_batch + p.batch_rank);
   std::reverse(p.b_batch, p.b_batch + p.batch_rank);
-  if (p.batch_rank > 0 && b_repeats && a_stacks) {
+  if (fold && p.batch_rank > 0 && b_repeats && a_stacks) {
     p.m *= p.batches;
     p.batches = 1;
     p.batch_rank = 0;

@@ -33,8 +33,15 @@ struct ProductOperand {
   static ProductOperand of(const Shape& shape, bool transpose, bool transpose_batch);
 };
 
-// Fills in sizes and strides; 1-D operands were made matrices. Batches fold into m where that is the same product.
-void set_geometry(Product&, const ProductOperand& a, const ProductOperand& b);
+// Fills in sizes and strides; 1-D operands were made matrices. With `fold`, batches become rows where that is the same
+// product.
+void set_geometry(Product&, const ProductOperand& a, const ProductOperand& b, bool fold = true);
+
+// Where the operands of one batch lie, in elements.
+struct BatchOffsets {
+  int64_t a, b;
+};
+BatchOffsets batch_offsets(const Product&, int64_t batch) noexcept;
 
 size_t product_scratch_bytes(const Product&, int threads);
 void run_product(const RunContext&, const Product&, void* scratch);
