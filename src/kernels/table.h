@@ -7,7 +7,13 @@
 
 // FAMILY(name): fill_<name> lives in <name>.isa.cpp.
 #define OUTPOST_KERNEL_FAMILIES(FAMILY) \
-  FAMILY(unary) FAMILY(binary) FAMILY(convert) FAMILY(gemm) FAMILY(mix)
+  FAMILY(unary)                         \
+  FAMILY(binary)                        \
+  FAMILY(convert)                       \
+  FAMILY(gemm)                          \
+  FAMILY(reduce)                        \
+  FAMILY(normalize)                     \
+  FAMILY(mix)
 
 #define OUTPOST_DECLARE_FILL(name) void fill_##name(Kernels& table);
 #define OUTPOST_DECLARE_ISA(isa) \
