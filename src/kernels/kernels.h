@@ -120,8 +120,8 @@ struct Kernels {
   void (*mix_rows)(const float* const* rows, const float* weights, int64_t count, float* y, int64_t n);
   // y[i, c] = sum over t < taps, in order, of weights[t, i] * x[index[t, i], c] for i < n, c < inner; tables are
   // (taps, n), taps >= 1.
-  void (*mix_columns)(const float* x, const int32_t* index, const float* weights, int64_t taps, int64_t inner, int64_t n,
-                      float* y);
+  void (*mix_columns)(const float* x, const int32_t* index, const float* weights, int64_t taps, int64_t inner,
+                      int64_t n, float* y);
 
   // ---- movement; element_bytes is 1, 2, 4, 8 or 16
   // y(j, i) = x(i, j) for x (rows, columns) with unit column strides.

@@ -40,7 +40,8 @@ void mix_rows(const float* const* rows, const float* weights, int64_t count, flo
 }
 
 // Tables are (tap, position), so that neighbouring positions are neighbours in memory.
-void mix_single(const float* x, const int32_t* index, const float* weights, int64_t taps, int64_t n, float* __restrict__ y) {
+void mix_single(const float* x, const int32_t* index, const float* weights, int64_t taps, int64_t n,
+                float* __restrict__ y) {
   if (taps == 2) {
     for (int64_t i = 0; i < n; ++i) y[i] = weights[i] * x[index[i]] + weights[n + i] * x[index[n + i]];
     return;
@@ -50,7 +51,8 @@ void mix_single(const float* x, const int32_t* index, const float* weights, int6
     for (int64_t i = 0; i < n; ++i) y[i] += weights[t * n + i] * x[index[t * n + i]];
 }
 
-void mix_columns(const float* x, const int32_t* index, const float* weights, int64_t taps, int64_t inner, int64_t n, float* y) {
+void mix_columns(const float* x, const int32_t* index, const float* weights, int64_t taps, int64_t inner, int64_t n,
+                 float* y) {
   if (inner == 1) return mix_single(x, index, weights, taps, n, y);
   for (int64_t i = 0; i < n; ++i)
     for (int64_t c = 0; c < inner; c += lanes) {
