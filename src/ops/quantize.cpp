@@ -157,7 +157,7 @@ void infer_quantize(InferContext& c) {
   DType dtype = wanted ? static_cast<DType>(wanted) : c.has(2) ? c.dtype(2) : DType::u8;
   c.require(wanted == 0 || (wanted > 0 && wanted <= 26), "output_dtype is ", wanted, "; expected a TensorProto.DataType of 1..26");
   c.require(dtype == DType::undefined || contains(quantized, dtype), "cannot quantise to ", dtype);
-  c.require(!c.has(2) || wanted == 0 || c.dtype(2) == dtype, "output_dtype is ", dtype, " but the zero point is ", c.dtype(2));
+  if (c.has(2)) c.require(wanted == 0 || c.dtype(2) == dtype, "output_dtype is ", dtype, " but the zero point is ", c.dtype(2));
   const int64_t precision = a.integer("precision", 0);
   c.require(precision >= 0 && precision <= 26 && (precision == 0 || contains(floats, static_cast<DType>(precision))), "precision is ", precision, "; expected a float type");
   require_granularity(c, 0, 1, 2, a.integer("axis", 1), a.integer("block_size", 0));

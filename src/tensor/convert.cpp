@@ -298,11 +298,19 @@ void store(DType from_type, const void* from, int64_t count, DType to_type, void
   auto* source = static_cast<const char*>(from);
   auto* target = static_cast<char*>(to);
   if (!is_packed(to_type)) return chain(from_type, source, to_type, target + first * byte_width(to_type), count, saturate);
-  const DType bytes_type = unpacked(to_type);
+  const DType bytes_type = unpacked(to_type), source_type = compute_type(from_type);
+  const bool wraps = to_type != DType::f4e2m1 && (source_type == DType::f32 || source_type == DType::f64);
   uint8_t buffer[tile];
+  int32_t whole[tile];
   for (int64_t i = 0; i < count; i += tile) {
     const int64_t n = std::min(tile, count - i);
-    chain(from_type, source + i * byte_width(from_type), bytes_type, reinterpret_cast<char*>(buffer), n, saturate);
+    const char* values = source + i * byte_width(from_type);
+    if (wraps) {
+      chain(from_type, values, DType::i32, reinterpret_cast<char*>(whole), n, saturate);
+      chain(DType::i32, reinterpret_cast<char*>(whole), bytes_type, reinterpret_cast<char*>(buffer), n, saturate);
+    } else {
+      chain(from_type, values, bytes_type, reinterpret_cast<char*>(buffer), n, saturate);
+    }
     pack(buffer, first + i, n, bits(to_type), reinterpret_cast<uint8_t*>(target));
   }
 }

@@ -1,6 +1,7 @@
 // Conversion between dtypes by runs of elements: how operators compute on storage types they have no kernel for
 // ("storage types convert per tile to a compute type"). Semantics are C's and numpy's: integers wrap, floats truncate
-// towards zero to integers (NaN and out-of-range give the type's minimum, or 0 for unsigned), anything non-zero is true.
+// towards zero to integers (NaN and out-of-range give the type's minimum, or 0 for unsigned; what is in the range of i32
+// wraps into the sub-byte integers), anything non-zero is true.
 #pragma once
 #include "outpost/tensor.h"
 

@@ -142,6 +142,9 @@ TEST(Convert, packed_elements_lie_low_bits_first) {
   load(DType::i4, bytes, 3, 2, DType::i8, out);
   EXPECT_EQ(out[0], -8);
   EXPECT_EQ(out[1], 3);
+  const float beyond[] = {-9, 16};  // wraps
+  convert(DType::f32, beyond, DType::u4, bytes, 2);
+  EXPECT_EQ(bytes[0], 0x07);
   const int8_t twos[] = {1, -2, 0, -1};
   store(DType::i8, twos, 4, DType::i2, bytes, 0);
   EXPECT_EQ(bytes[0], 0b11001001);
