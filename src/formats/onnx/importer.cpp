@@ -31,13 +31,42 @@ Importer::Importer(const Source& source, const LoadOptions& options, const Model
 
 std::shared_ptr<Graph> Importer::import() {
   auto graph = new_graph(model_.graph, std::make_shared<Symbols>());
-  graph->metadata = model_.metadata;
+  find_states();
+  for (const auto& entry : model_.metadata)
+    if (!entry.first.starts_with(state_prefix)) graph->metadata.push_back(entry);
   Scope scope{*graph};
   add_inputs(model_.graph, scope);
   add_initializers(model_.graph, scope);
   add_nodes(model_.graph.nodes, scope, 1);
   add_outputs(model_.graph, scope);
+  add_states(scope);
+  for (const auto& domain : undeclared_) graph->opsets.emplace(domain, 1);
   return graph;
+}
+
+void Importer::find_states() {
+  for (const auto& [key, value] : model_.metadata) {
+    if (!key.starts_with(state_prefix)) continue;
+    State state{key.substr(state_prefix.size()), {}, {}};
+    if (!StateNames::parse(value, state.names)) refuse("metadata '", key, "': expected three lines: read, write, listed or hidden");
+    states_.push_back(std::move(state));
+  }
+  for (size_t i = 0; i < states_.size(); ++i) {
+    const auto& names = states_[i].names;
+    if (!states_by_input_.emplace(names.read, i).second) refuse("two state variables are read from '", names.read, "'");
+    if (!names.listed) hidden_outputs_.insert(names.write);
+  }
+}
+
+void Importer::add_states(Scope& scope) {
+  auto& graph = scope.graph;
+  for (auto& state : states_) {
+    auto read = scope.values.find(state.names.read), write = scope.values.find(state.names.write);
+    if (read == scope.values.end() || write == scope.values.end() || !read->second || !write->second ||
+        read->second->producer() || read->second->is_constant())
+      refuse("state variable '", state.name, "': '", state.names.read, "' must be an input and '", state.names.write, "' a value of the graph");
+    graph.states.push_back({state.name, read->second, write->second, std::move(state.initial)});
+  }
 }
 
 std::shared_ptr<Graph> Importer::new_graph(const GraphProto& proto, std::shared_ptr<Symbols> symbols) {
@@ -54,7 +83,7 @@ void Importer::add_inputs(const GraphProto& proto, Scope& scope) {
     for (const auto* list : {&proto.initializers, &proto.sparse_initializers})
       for (const auto& tensor : *list) initialized.insert(tensor.name);
   for (const auto& input : proto.inputs) {
-    if (initialized.count(input.name)) continue;
+    if (initialized.count(input.name) && !(&proto == &model_.graph && states_by_input_.count(input.name))) continue;
     auto [place, added] = scope.values.emplace(input.name, nullptr);
     if (!added) refuse("two inputs are named '", input.name, "'");
     place->second = scope.graph.add_input(std::string(input.name), read_type(source_, input.bytes, *scope.graph.symbols));
@@ -65,8 +94,14 @@ void Importer::add_initializers(const GraphProto& proto, Scope& scope) {
   std::unordered_set<std::string_view> seen;
   auto add = [&](const NamedBytes& item, bool sparse) {
     if (!seen.insert(item.name).second) refuse("two initializers are named '", item.name, "'");
-    if (scope.values.count(item.name)) return;  // an input that may override it
+    auto state = states_by_input_.find(item.name);
+    const bool is_input = scope.values.count(item.name) > 0;  // which may override it
+    if (is_input && state == states_by_input_.end()) return;
     Tensor tensor = sparse ? tensors_.sparse_tensor(item.bytes) : tensors_.tensor(item.bytes);
+    if (is_input) {
+      states_[state->second].initial = std::move(tensor);
+      return;
+    }
     scope.values[item.name] = scope.graph.add_constant(std::move(tensor), std::string(item.name));
   };
   for (const auto& item : proto.initializers) add(item, false);
@@ -76,6 +111,7 @@ void Importer::add_initializers(const GraphProto& proto, Scope& scope) {
 void Importer::add_outputs(const GraphProto& proto, Scope& scope) {
   auto& graph = scope.graph;
   for (const auto& output : proto.outputs) {
+    if (&proto == &model_.graph && hidden_outputs_.count(output.name)) continue;
     auto at = scope.values.find(output.name);
     if (at == scope.values.end() || !at->second) refuse("graph output '", output.name, "' is made by no node");
     auto* value = at->second;
@@ -222,13 +258,14 @@ std::shared_ptr<Graph> Importer::subgraph(const GraphProto& proto, const Scope& 
   return graph;
 }
 
-int Importer::opset(const Scope& scope, const NodeProto& node) const {
+int Importer::opset(const Scope& scope, const NodeProto& node) {
   const std::string domain(node.domain);
   if (scope.call)
     if (auto at = scope.call->function.opsets.find(domain); at != scope.call->function.opsets.end()) return at->second;
   if (auto at = model_.opsets.find(domain); at != model_.opsets.end()) return at->second;
   if (domain.empty() || domain == "ai.onnx.ml")
     refuse(node.label(), ": the model has no opset_import for domain '", domain, "', so its version is not known");
+  undeclared_.insert(domain);
   return 1;  // domains with a single version are often not declared
 }
 

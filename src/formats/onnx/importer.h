@@ -1,7 +1,10 @@
 // ModelProto → Graph: resolves names, inlines functions, closes subgraphs, reads tensors.
 #pragma once
+#include <unordered_set>
+
 #include "formats/onnx/onnx.h"
 #include "formats/onnx/proto.h"
+#include "formats/onnx/state_metadata.h"
 #include "formats/onnx/tensor_reader.h"
 
 namespace outpost::onnx {
@@ -32,6 +35,8 @@ class Importer {
   std::shared_ptr<Graph> import();
 
  private:
+  void find_states();
+  void add_states(Scope& scope);
   std::shared_ptr<Graph> new_graph(const GraphProto& proto, std::shared_ptr<Symbols> symbols);
   void add_inputs(const GraphProto& proto, Scope& scope);
   void add_initializers(const GraphProto& proto, Scope& scope);
@@ -52,7 +57,7 @@ class Importer {
 
   Value* look_up(const Scope& scope, std::string_view name, const NodeProto& reader) const;
   std::vector<Value*> inputs_of(const NodeProto& node, const Scope& scope) const;
-  int opset(const Scope& scope, const NodeProto& node) const;
+  int opset(const Scope& scope, const NodeProto& node);
   const FunctionProto* find_function(const NodeProto& node) const;
   void enter(int depth, const NodeProto& node) const;
   template <class... A>
@@ -64,6 +69,15 @@ class Importer {
   TensorReader& tensors_;
   Budget& budget_;
   std::unordered_map<std::string, const FunctionProto*> functions_;
+  std::unordered_set<std::string> undeclared_;  // domains used without an opset_import
+  struct State {
+    std::string name;
+    StateNames names;
+    Tensor initial;
+  };
+  std::vector<State> states_;
+  std::unordered_map<std::string_view, size_t> states_by_input_;
+  std::unordered_set<std::string_view> hidden_outputs_;  // listed in the file for other engines only
   int64_t nodes_ = 0;  // made so far, functions expanded
 };
 
