@@ -50,12 +50,12 @@ void infer_outputs(const Node& node) {
     if (auto* value = node.outputs()[i]; value && inferred[i].kind != Type::Kind::none) value->type = std::move(inferred[i]);
 }
 
-void upgrade(Graph& graph);
+void upgrade(Graph& graph, bool body);
 
-void upgrade_node(Graph& graph, Node& node) {
+void upgrade_node(Graph& graph, Node& node, bool in_body) {
   for_each_subgraph(node, [&](const std::string&, const std::shared_ptr<Graph>& body) {
     type_captures(node, *body);
-    upgrade(*body);
+    upgrade(*body, true);
   });
   resolve(node);
   const OpDef& def = *node.def;
@@ -67,20 +67,24 @@ void upgrade_node(Graph& graph, Node& node) {
     if (!in_use(node)) return graph.erase(&node);
   }
   node.version = std::max(node.version, def.since);
-  infer_outputs(node);
+  try {
+    infer_outputs(node);
+  } catch (const Error&) {
+    if (!in_body) throw;  // a branch that is never taken may be wrong: the run that reaches it says so
+  }
 }
 
-void upgrade(Graph& graph) {
+void upgrade(Graph& graph, bool body) {
   std::vector<Node*> nodes;
   for (const auto& node : graph.nodes()) nodes.push_back(node.get());
-  for (Node* node : nodes) upgrade_node(graph, *node);
+  for (Node* node : nodes) upgrade_node(graph, *node, body);
 }
 
 }  // namespace
 
 void upgrade_graph(Graph& graph) {
   require_known_opsets(graph);
-  upgrade(graph);
+  upgrade(graph, false);
 }
 
 }  // namespace outpost
