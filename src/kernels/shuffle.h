@@ -37,5 +37,15 @@ inline void transpose_square(V* v) {
   }
 }
 
+template <int n, int... i>
+inline F32 even_of(F32 low, F32 high, Indices<i...>) {
+  return __builtin_shufflevector(low, high, (i < n / 2 ? 2 * i : 2 * i + 1)...);
+}
+
+// p[0], p[2], ..., p[2 * (lanes - 1)], and nothing beyond is read: the second half starts one element early.
+inline F32 load_even(const float* p) {
+  return even_of<lanes>(load(p), load(p + lanes - 1), typename CountTo<lanes>::type{});
+}
+
 }  // namespace
 }  // namespace outpost::kernels

@@ -13,7 +13,9 @@
   FAMILY(gemm)                          \
   FAMILY(reduce)                        \
   FAMILY(normalize)                     \
-  FAMILY(mix)
+  FAMILY(mix)                           \
+  FAMILY(move)                          \
+  FAMILY(pool)
 
 #define OUTPOST_DECLARE_FILL(name) void fill_##name(Kernels& table);
 #define OUTPOST_DECLARE_ISA(isa) \
