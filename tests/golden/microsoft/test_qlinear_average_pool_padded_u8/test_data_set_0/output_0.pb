@@ -1,0 +1,1 @@
+By0JÀelblZm_jpkZ\\‚di{xdrr[^lX]zogy{]zz{nmŒš|ysjd]~š~‚YCQ_{‹uWALZ`h…wˆ’œƒv|‘nuuyk‰xtOkW[PyeK-H:NF]VUUr_hQ>4Ig|ikaNC\z‹{PJT=FZtrYW~‡˜‰‹~ncp–Š€ldw‰wekowRf€…pi]^Zs« „m_EdÁ¸¢jSgmy¯‡nmfku‰‚yl

@@ -1,0 +1,1 @@
+By0J0gbV\†dr[„]zn‹~YQ\–š¸›tk[YUrhB\‹P²Ÿs‰eoU mhy¯‡
