@@ -31,7 +31,8 @@ void plane_of(const PoolShape& s, bool include_pad, const T* x, T* y) {
         total = 0, divisor = 1;
         for (int i = 0; i < 3; ++i) divisor *= include_pad ? padded_taps(s, i, r[i].origin) : r[i].last - r[i].first;
       },
-      [&](int64_t i) { total += x[i]; }, [&](int64_t p) { y[p] = divisor > 0 ? total / static_cast<T>(divisor) : T{0}; });
+      [&](int64_t i) { total += x[i]; },
+      [&](int64_t p) { y[p] = divisor > 0 ? total / static_cast<T>(divisor) : T{0}; });
 }
 
 void run(RunContext& c) {
@@ -49,7 +50,9 @@ void run(RunContext& c) {
     });
   if (x.dtype == DType::f32) {
     pool.x = x.as<float>(), pool.y = y.as<float>();
-    c.parallel_ranges(s.planes, s.grain(), [&](int64_t begin, int64_t end) { kernels::kernels().average_pool(pool, begin, end); });
+    c.parallel_ranges(s.planes, s.grain(), [&](int64_t begin, int64_t end) {
+      kernels::kernels().average_pool(pool, begin, end);
+    });
     return;
   }
   for_planes<float>(c, s, x, y, [&](const float* from, float* to, int64_t) {
@@ -59,8 +62,8 @@ void run(RunContext& c) {
   });
 }
 
-// Pooling is linear: dX(i) = sum over windows p that hold i of dY(p) / divisor(p): the gradient of a convolution with ones
-// on single planes. 1 / divisor = (pooling of ones) / (convolution of ones).
+// Pooling is linear: dX(i) = sum over windows p that hold i of dY(p) / divisor(p): the gradient of a convolution with
+// ones on single planes. 1 / divisor = (pooling of ones) / (convolution of ones).
 void gradient(GradientContext& c) {
   if (!c.grad() || !c.wants(0)) return;
   Value *x = c.in(0), *dy = c.grad();
@@ -76,7 +79,8 @@ void gradient(GradientContext& c) {
   convert(DType::f64, values.data(), ones.dtype(), ones.raw(), ones.count());
   Value* weight = c.constant(ones);
   auto planes = [&](Value* v) {  // (batch * channels, 1, spatial...)
-    Value* shape = c.emit("Concat", {c.integers({-1, 1}), c.emit("Shape", {v}, {{"start", int64_t{2}}})}, {{"axis", int64_t{0}}});
+    Value* rest = c.emit("Shape", {v}, {{"start", int64_t{2}}});
+    Value* shape = c.emit("Concat", {c.integers({-1, 1}), rest}, {{"axis", int64_t{0}}});
     return c.emit("Reshape", {v, shape});
   };
   Value* spatial = c.emit("Shape", {x}, {{"start", int64_t{2}}});

@@ -1,5 +1,6 @@
-// BatchNormalization: per channel, y = (x - mean) / sqrt(var + epsilon) * scale + bias. Inference uses the given statistics;
-// training mode those of the batch, and blends them into the running ones. Older opsets said training by their outputs.
+// BatchNormalization: per channel, y = (x - mean) / sqrt(var + epsilon) * scale + bias. Inference uses the given
+// statistics; training mode those of the batch, and blends them into the running ones. Older opsets said training by
+// their outputs.
 // Source: ONNX BatchNormalization-15.
 #include "ops/staging.h"
 
@@ -26,7 +27,8 @@ void infer(InferContext& c) {
     if (!c.ranked(i)) continue;
     c.require(c.rank(i) == 1, "input ", i, " must have one value per channel; found ", c.input(i));
     if (channels.known() && c.dims(i)[0].known())
-      c.require(channels.size == c.dims(i)[0].size, "inputs 1 to 4 differ in size: ", channels.size, " and ", c.input(i));
+      c.require(channels.size == c.dims(i)[0].size, "inputs 1 to 4 differ in size: ", channels.size, " and ",
+                c.input(i));
     if (c.dims(i)[0].known()) channels = c.dims(i)[0];
   }
   if (c.ranked(0)) {
@@ -125,7 +127,8 @@ struct Norm {
   T* stage() const { return stages + RunContext::worker() * block; }
 
   void set_channel(int64_t i, double mean, double variance) const {
-    const double scale = static_cast<double>(value_at<T>(c.in(1), i)), bias = static_cast<double>(value_at<T>(c.in(2), i));
+    const auto scale = static_cast<double>(value_at<T>(c.in(1), i));
+    const auto bias = static_cast<double>(value_at<T>(c.in(2), i));
     const double f = scale / std::sqrt(variance + static_cast<double>(p.epsilon));
     factor[i] = static_cast<T>(f);
     offset[i] = static_cast<T>(bias - mean * f);
@@ -193,8 +196,8 @@ void run(RunContext& c) {
 
 Cost cost(const CostContext& c) { return {2 * c.count(*c.in(0)), 2 * c.count(*c.in(0)) * bits(c.in(0)->dtype) / 8}; }
 
-// With n = (x - mean) r: dscale = sum(dY n), dbias = sum(dY), and dX = scale r dY, in training minus the parts that move
-// the statistics: scale r (dY - mean(dY) - n mean(dY n)).
+// With n = (x - mean) r: dscale = sum(dY n), dbias = sum(dY), and dX = scale r dY, in training minus the parts that
+// move the statistics: scale r (dY - mean(dY) - n mean(dY n)).
 void gradient(GradientContext& c) {
   Value *x = c.in(0), *dy = c.grad();
   if (!dy) return;

@@ -1,5 +1,5 @@
-// The gradients of a convolution, as operators: ConvInputGrad (dY, W, shape of X) and ConvWeightGrad (X, dY, shape of W),
-// with Conv's window attributes. With Conv they are closed under differentiation: each is linear in both operands and
+// The gradients of a convolution, as operators: ConvInputGrad (dY, W, shape of X) and ConvWeightGrad (X, dY, shape of
+// W), with Conv's window attributes. With Conv they are closed under differentiation: each is linear in both operands and
 // its gradients are the other two.
 //   dX = transposed convolution of dY with W        dW(o, k) = sum over (n, p) of dY(n, o, p) unfolded(X)(n, k, p)
 #include <algorithm>
@@ -150,9 +150,10 @@ void run_weight_as(RunContext& r, const Convolution& c, const View& x, const Vie
   for (int64_t n = 0; n < c.shape.batch && g.k > 0 && out.count() > 0; ++n) {
     const T* image = read<T>(x, n * c.x_image(), c.x_image(), reinterpret_cast<T*>(scratch + l.columns + l.dw));
     const T* grad = read<T>(dy, n * c.y_image(), c.y_image(), reinterpret_cast<T*>(scratch + l.columns + l.dw + l.x));
-    for (int64_t group = 0; group < c.shape.groups; ++group)
-      add_group<T>(r, c, image + group * (c.x_image() / c.shape.groups), grad + group * g.m * g.k, dw + group * g.m * g.n,
-                   columns, scratch + l.columns + l.dw + l.x + l.dy, n == 0);
+    const int64_t x_group = c.x_image() / c.shape.groups;
+    char* slices = scratch + l.columns + l.dw + l.x + l.dy;
+    for (int64_t i = 0; i < c.shape.groups; ++i)
+      add_group<T>(r, c, image + i * x_group, grad + i * g.m * g.k, dw + i * g.m * g.n, columns, slices, n == 0);
   }
   write<T>(out, 0, out.count(), dw);
 }

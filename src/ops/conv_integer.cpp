@@ -1,5 +1,5 @@
-// ConvInteger and QLinearConv: convolutions of 8-bit integers, unfolded by tiles of output positions into int32 products.
-// Padding holds X's zero point, so that it counts as zero. QLinearConv adds an int32 bias, scales by output channel and
+// ConvInteger and QLinearConv: convolutions of 8-bit integers, unfolded by tiles of output positions into int32
+// products. Padding holds X's zero point, so that it counts as zero. QLinearConv adds an int32 bias, scales by output channel and
 // quantises. Source: ONNX ConvInteger-10, QLinearConv-10.
 #include <algorithm>
 
@@ -34,7 +34,8 @@ void infer_conv(InferContext& c, int ix, int iw, DType dtype) {
   c.require(!x[1].known() || !in.known() || (in.size <= x[1].size && groups <= x[1].size + 1 &&
             groups * in.size == x[1].size), "X has ", x[1].size, " channels; W ", c.input(iw), " with group ", groups,
             " expects another number");
-  c.require(!weight[0].known() || weight[0].size % groups == 0, "output channels do not divide into ", groups, " groups");
+  c.require(!weight[0].known() || weight[0].size % groups == 0, "output channels do not divide into ", groups,
+            " groups");
   Dims out{x[0], weight[0]};
   for (const Dim& d : window_dims(c, w, std::span(x).subspan(2), std::span(weight).subspan(2))) out.push_back(d);
   c.output(0, dtype, std::move(out));

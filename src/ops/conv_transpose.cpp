@@ -1,5 +1,5 @@
-// ConvTranspose: the adjoint of Conv with the same window, plus a bias. Padding follows from the attributes, or from the
-// wanted output shape. Source: ONNX ConvTranspose-22.
+// ConvTranspose: the adjoint of Conv with the same window, plus a bias. Padding follows from the attributes, or from
+// the wanted output shape. Source: ONNX ConvTranspose-22.
 #include "ops/convolution.h"
 #include "ops/staging.h"
 
@@ -79,9 +79,9 @@ void infer(InferContext& c) {
   c.require(p.window.pad.length == 0 || p.window.pad.length == 2 * rank, "pads has ", p.window.pad.length, " entries");
   Dims out{x[0], channels};
   for (int i = 0; i < rank; ++i) {
-    const Dim k = weight[static_cast<size_t>(i) + 2].known() ? weight[static_cast<size_t>(i) + 2]
-                                                             : p.window.kernel.length ? Dim(p.window.kernel.at(i, 1)) : Dim();
     const Dim in = x[static_cast<size_t>(i) + 2];
+    Dim k = weight[static_cast<size_t>(i) + 2];
+    if (!k.known() && p.window.kernel.length) k = Dim(p.window.kernel.at(i, 1));
     c.require(!k.known() || (k.size >= 1 && k.size <= largest), "the kernel has size ", k.size);
     c.require(!k.known() || p.window.kernel.length == 0 || k.size == p.window.kernel.at(i, 1), "kernel_shape says ",
               p.window.kernel.at(i, 1), " but W has ", k.size);
@@ -163,8 +163,9 @@ void gradient(GradientContext& c) {
   std::vector<int64_t> begin, end, strides, dilations;
   for (int i = 0; i < rank; ++i) {
     const size_t at = static_cast<size_t>(i) + 2;
-    const AxisWindow a = resolve(p, i, rank, x->type.dims[at].known() ? x->type.dims[at].size : 1, w->type.dims[at].size);
-    // What output_padding added at the end is read by no window of the plain convolution: crop it, as a negative pad is not allowed.
+    const int64_t in = x->type.dims[at].known() ? x->type.dims[at].size : 1;
+    const AxisWindow a = resolve(p, i, rank, in, w->type.dims[at].size);
+    // What output_padding added at the end is read by no window of the plain convolution while it is below the stride.
     if (p.output_padding.at(i, 0) >= a.stride)
       fail(ErrorCode::unsupported, c.node.label(), ": no gradient for output_padding >= stride");
     begin.push_back(a.pad_begin), end.push_back(a.pad_end);

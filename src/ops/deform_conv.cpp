@@ -1,5 +1,5 @@
-// DeformConv, 2-D: a convolution whose taps are moved by learned offsets and weighted by a mask, sampled bilinearly with
-// zeros outside. Tiles of output positions are unfolded and multiplied. Source: ONNX DeformConv-22; Dai et al. 2017,
+// DeformConv, 2-D: a convolution whose taps are moved by learned offsets and weighted by a mask, sampled bilinearly
+// with zeros outside. Tiles of output positions are unfolded and multiplied. Source: ONNX DeformConv-22; Dai et al. 2017,
 // Zhu et al. 2018.
 #include <algorithm>
 
@@ -36,7 +36,8 @@ void infer(InferContext& c) {
   c.require(x.size() == 4 && weight.size() == 4, "only two spatial axes are supported; found X ", c.input(in_x));
   c.require(!x[1].known() || !weight[1].known() || x[1].size == weight[1].size * groups, "X has ", x[1].size,
             " channels; W ", c.input(in_w), " with group ", groups, " expects another number");
-  c.require(!weight[0].known() || weight[0].size % groups == 0, "output channels do not divide into ", groups, " groups");
+  c.require(!weight[0].known() || weight[0].size % groups == 0, "output channels do not divide into ", groups,
+            " groups");
   c.require(!x[1].known() || x[1].size % offset_groups == 0, "channels do not divide into ", offset_groups,
             " offset groups");
   Dims out{x[0], weight[0]};
@@ -87,7 +88,7 @@ struct Operands {
   T* y;
 };
 
-// Row (channel, tap) of the columns at stride `n`, for every channel [first, last) of the image that shares the offsets.
+// Row (channel, tap) of the columns at stride `n`, for every channel [first, last) of the image; they share offsets.
 template <class T>
 void sample_tap(const Plan& s, const T* image, const T* dy, const T* dx, const T* mask, int64_t tap, int64_t begin,
                 int64_t n, int64_t first, int64_t last, int64_t group_first, T* columns) {

@@ -1,5 +1,5 @@
-// Det of the matrices in the last two axes, by elimination with partial pivoting in f64; and com.microsoft's Inverse, by
-// Gauss and Jordan, which Det's gradient needs. Source: ONNX Det-22; onnxruntime ContribOperators.md, Inverse.
+// Det of the matrices in the last two axes, by elimination with partial pivoting in f64; and com.microsoft's Inverse,
+// by Gauss and Jordan, which Det's gradient needs. Source: ONNX Det-22; onnxruntime ContribOperators.md, Inverse.
 #include <algorithm>
 #include <cmath>
 
@@ -90,7 +90,7 @@ void for_matrices(RunContext& c, Body&& body) {
   const View& x = c.in(0);
   const int64_t n = x.dim(x.rank() - 1), count = x.shape().count(0, x.rank() - 2);
   c.parallel_ranges(count, n < 64 ? 64 - n : 1, [&](int64_t begin, int64_t end) {
-    auto* m = reinterpret_cast<double*>(c.scratch<char>() + matrix_bytes(x) * static_cast<size_t>(RunContext::worker()));
+    auto* m = worker_slice<double>(c, matrix_bytes(x));
     for (int64_t i = begin; i < end; ++i) {
       load(x.dtype, x.data, i * n * n, n * n, DType::f64, m);
       body(m, m + n * n, n, i);

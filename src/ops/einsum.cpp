@@ -38,7 +38,8 @@ Dim merged(const InferContext& c, int label, Dim a, Dim b) {
 
 void infer(InferContext& c) {
   for (int i = 0; i < c.inputs(); ++i) c.require_same_dtype(0, i);
-  c.require(c.dtype(0) != DType::string && c.dtype(0) != DType::boolean, "input 0 is ", c.dtype(0), "; expected numbers");
+  c.require(c.dtype(0) != DType::string && c.dtype(0) != DType::boolean, "input 0 is ", c.dtype(0),
+            "; expected numbers");
   const Equation e = Equation::parse(c.node(), c.attributes().string("equation", ""));
   c.require(static_cast<int>(e.inputs.size()) == c.inputs(), "the equation has ", e.inputs.size(), " terms for ",
             c.inputs(), " inputs");

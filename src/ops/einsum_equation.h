@@ -7,8 +7,8 @@
 
 namespace outpost {
 
-// Labels are 0..51 for A..Z, a..z; `dots` stands for the axes an operand does not name. Once ranks are known, dots become
-// labels 52 and up, aligned at the right.
+// Labels are 0..51 for A..Z, a..z; `dots` stands for the axes an operand does not name. Once ranks are known, dots
+// become labels 52 and up, aligned at the right.
 struct Equation {
   static constexpr int dots = -1, first_dotted = 52, most_labels = 64;
   using Labels = std::vector<int>;

@@ -30,7 +30,8 @@ void run(RunContext& c) { run_reduction(c, R, c.in(0), spatial(c.in(0)), c.out(0
 void gradient_average(GradientContext& c) {
   if (!c.grad() || !c.wants(0)) return;
   const Attributes to{{"to", static_cast<int64_t>(c.in(0)->type.dtype)}};
-  Value* spatial_count = c.emit("ReduceProd", {c.emit("Shape", {c.in(0)}, {{"start", int64_t{2}}})}, {{"keepdims", int64_t{0}}});
+  Value* sizes = c.emit("Shape", {c.in(0)}, {{"start", int64_t{2}}});
+  Value* spatial_count = c.emit("ReduceProd", {sizes}, {{"keepdims", int64_t{0}}});
   Value* each = c.div(c.grad(), c.emit("Cast", {spatial_count}, to));
   c.set(0, c.emit("Expand", {each, c.emit("Shape", {c.in(0)})}));
 }

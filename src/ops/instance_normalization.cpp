@@ -1,5 +1,5 @@
-// InstanceNormalization and GroupNormalization: planes (one channel, or a group of channels, of one sample) to mean 0 and
-// variance 1, then a scale and bias per channel. GroupNormalization-18 had them per group, which is recognised by size.
+// InstanceNormalization and GroupNormalization: planes (one channel, or a group of channels, of one sample) to mean 0
+// and variance 1, then a scale and bias per channel. GroupNormalization-18 had them per group, which is recognised by size.
 // Source: ONNX InstanceNormalization-22, GroupNormalization-21.
 #include "ops/rows.h"
 
@@ -81,7 +81,8 @@ void run_as(RunContext& c) {
   const T* scale = read<T>(c.in(1), 0, c.in(1).count(), reinterpret_cast<T*>(memory));
   const T* bias = read<T>(c.in(2), 0, c.in(2).count(), reinterpret_cast<T*>(memory + parameter_bytes(x)));
   const int64_t each = s.channels / s.groups;
-  const int64_t scale_step = c.in(1).count() == s.channels ? 1 : each, bias_step = c.in(2).count() == s.channels ? 1 : each;
+  const int64_t scale_step = c.in(1).count() == s.channels ? 1 : each;
+  const int64_t bias_step = c.in(2).count() == s.channels ? 1 : each;
   void* stages = memory + 2 * parameter_bytes(x);
   for_rows<T>(c, x, c.out(0), s.rows, s.length, stages, [&](const T* from, T* to, int64_t first, int64_t rows) {
     for (int64_t row = first; row < first + rows; ++row, from += s.length, to += s.length) {

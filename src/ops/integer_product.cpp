@@ -58,8 +58,8 @@ void check_zero_point(const InferContext& c, int input, int of, bool rows) {
   int64_t lines = 1, batches = 1;
   if (x.rank() >= 2) lines = x[rows ? x.rank() - 2 : x.rank() - 1], batches = x.count(0, x.rank() - 2);
   c.require(count == 1 || count == lines || count == batches * lines, "input ", input, " ",
-            c.input(input), " has ", count, " values; expected one, ", lines, ", or ", lines, " for each batch of input ",
-            of, " ", c.input(of));
+            c.input(input), " has ", count, " values; expected one, ", lines, ", or ", lines,
+            " for each batch of input ", of, " ", c.input(of));
 }
 
 void check_single(const InferContext& c, int input) {
@@ -68,8 +68,8 @@ void check_single(const InferContext& c, int input) {
 }
 
 void require_lines(const RunContext& c, const View& v, int64_t lines, int64_t batches) {
-  c.require(v.count() == 1 || v.count() == lines || v.count() == lines * batches, "a scale or zero point has ", v.count(),
-            " values; expected one, ", lines, ", or ", lines, " for each of ", batches, " batches");
+  c.require(v.count() == 1 || v.count() == lines || v.count() == lines * batches, "a scale or zero point has ",
+            v.count(), " values; expected one, ", lines, ", or ", lines, " for each of ", batches, " batches");
 }
 
 IntegerProduct integer_product(const View& a, const View& b, const View* a_zero, const View* b_zero) {

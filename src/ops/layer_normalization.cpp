@@ -1,5 +1,5 @@
-// LayerNormalization and RMSNormalization over the axes from `axis` on; SimplifiedLayerNormalization is the latter under
-// ONNX Runtime's name. Statistics are two-pass, in f32 (f64 for f64), whatever the storage type.
+// LayerNormalization and RMSNormalization over the axes from `axis` on; SimplifiedLayerNormalization is the latter
+// under ONNX Runtime's name. Statistics are two-pass, in f32 (f64 for f64), whatever the storage type.
 // Source: ONNX LayerNormalization-17, RMSNormalization-23; onnxruntime ContribOperators.md.
 #include "ops/rows.h"
 
@@ -12,7 +12,8 @@ struct Prepared {
 };
 
 std::shared_ptr<const void> prepare(const PrepareContext& c) {
-  return std::make_shared<Prepared>(Prepared{c.attributes().integer("axis", -1), c.attributes().real("epsilon", 1e-5f)});
+  const Attributes& a = c.attributes();
+  return std::make_shared<Prepared>(Prepared{a.integer("axis", -1), a.real("epsilon", 1e-5f)});
 }
 
 DType stash_type(const Attributes& a) {

@@ -1,4 +1,5 @@
-// LpNormalization: lines of an axis divided by their 1- or 2-norm; lines of zeros stay. Source: ONNX LpNormalization-22.
+// LpNormalization: lines of an axis divided by their 1- or 2-norm; lines of zeros stay.
+// Source: ONNX LpNormalization-22.
 #include "ops/rows.h"
 
 namespace outpost {

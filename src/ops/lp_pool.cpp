@@ -31,11 +31,12 @@ void plane_of(const PoolShape& s, int64_t p, const T* x, T* y) {
   T total = 0;
   auto begin = [&](int64_t, const TapRange*) { total = 0; };
   const T power = static_cast<T>(p);
-  if (p == 1) walk_windows(s.window, begin, [&](int64_t i) { total += std::fabs(x[i]); }, [&](int64_t o) { y[o] = total; });
-  else if (p == 2) walk_windows(s.window, begin, [&](int64_t i) { total += x[i] * x[i]; }, [&](int64_t o) { y[o] = std::sqrt(total); });
+  auto walk = [&](auto&& tap, auto&& end) { walk_windows(s.window, begin, tap, end); };
+  if (p == 1) walk([&](int64_t i) { total += std::fabs(x[i]); }, [&](int64_t o) { y[o] = total; });
+  else if (p == 2) walk([&](int64_t i) { total += x[i] * x[i]; }, [&](int64_t o) { y[o] = std::sqrt(total); });
   else
-    walk_windows(s.window, begin, [&](int64_t i) { total += std::pow(std::fabs(x[i]), power); },
-                 [&](int64_t o) { y[o] = std::pow(total, 1 / power); });
+    walk([&](int64_t i) { total += std::pow(std::fabs(x[i]), power); },
+         [&](int64_t o) { y[o] = std::pow(total, 1 / power); });
 }
 
 void run(RunContext& c) {

@@ -1,5 +1,5 @@
-// MaxPool with optional indices of the maxima (row- or column-major). f32 runs on the kernels, f16 and bf16 through f32,
-// f64 and the 8-bit integers in plain loops. Source: ONNX MaxPool-22.
+// MaxPool with optional indices of the maxima (row- or column-major). f32 runs on the kernels, f16 and bf16 through
+// f32, f64 and the 8-bit integers in plain loops. Source: ONNX MaxPool-22.
 #include "ops/pool.h"
 
 namespace outpost {
@@ -29,13 +29,14 @@ int64_t column_major(const kernels::Window& w, int64_t index) {
 
 template <class T>
 void plane_of(const PoolShape& s, const T* x, T* y, int64_t* indices, int64_t offset) {
+  using Limits = std::numeric_limits<T>;
   T best{};
   int64_t at = -1;
   walk_windows(
       s.window,
       [&](int64_t, const TapRange*) {
         at = -1;
-        best = std::numeric_limits<T>::has_infinity ? -std::numeric_limits<T>::infinity() : std::numeric_limits<T>::lowest();
+        best = Limits::has_infinity ? -Limits::infinity() : Limits::lowest();
       },
       [&](int64_t i) {
         const T v = x[i];
@@ -52,9 +53,10 @@ void run_plain(const RunContext& c, const PoolShape& s, int64_t* indices) {
   const T* x = c.in(0).as<const T>();
   T* y = c.out(0).as<T>();
   c.parallel_ranges(s.planes, s.grain(), [&](int64_t begin, int64_t end) {
-    for (int64_t plane = begin; plane < end; ++plane)
-      plane_of(s, x + plane * s.in_count(), y + plane * s.out_count(), indices ? indices + plane * s.out_count() : nullptr,
-               plane * s.in_count());
+    for (int64_t plane = begin; plane < end; ++plane) {
+      int64_t* positions = indices ? indices + plane * s.out_count() : nullptr;
+      plane_of(s, x + plane * s.in_count(), y + plane * s.out_count(), positions, plane * s.in_count());
+    }
   });
 }
 

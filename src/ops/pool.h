@@ -30,7 +30,8 @@ void walk_windows(const kernels::Window& w, Begin&& begin, Tap&& tap, End&& end)
         begin(p, r);
         for (int64_t a = r[0].first; a < r[0].last; ++a)
           for (int64_t b = r[1].first; b < r[1].last; ++b) {
-            const int64_t line = ((r[0].origin + a * w.dilation[0]) * w.in[1] + r[1].origin + b * w.dilation[1]) * w.in[2];
+            const int64_t depth = r[0].origin + a * w.dilation[0], row = r[1].origin + b * w.dilation[1];
+            const int64_t line = (depth * w.in[1] + row) * w.in[2];
             for (int64_t t = r[2].first; t < r[2].last; ++t) tap(line + r[2].origin + t * w.dilation[2]);
           }
         end(p);
@@ -78,7 +79,8 @@ namespace outpost {
 template <class T, class Body>
 void for_planes(const RunContext& c, const PoolShape& shape, const View& x, const View& y, Body&& body) {
   const int64_t in = shape.in_count(), out = shape.out_count();
-  const size_t x_bytes = slice_bytes(static_cast<size_t>(in) * sizeof(T)), y_bytes = static_cast<size_t>(out) * sizeof(T);
+  const size_t x_bytes = slice_bytes(static_cast<size_t>(in) * sizeof(T));
+  const size_t y_bytes = static_cast<size_t>(out) * sizeof(T);
   c.parallel_ranges(shape.planes, shape.grain(), [&](int64_t begin, int64_t end) {
     char* stage = x.dtype == dtype_of<T>() ? nullptr : worker_slice<char>(c, x_bytes + y_bytes);
     for (int64_t plane = begin; plane < end; ++plane) {

@@ -30,8 +30,9 @@ void infer(InferContext& c) {
   std::vector<int64_t> axes;
   if (c.has(1) && !c.integers(1, axes)) {
     if (keep) return c.output(0, dtype, Dims(static_cast<size_t>(rank)));
-    const bool counted = c.ranked(1) && c.rank(1) == 1 && c.dims(1)[0].known() && c.dims(1)[0].size > 0;
-    if (counted && c.dims(1)[0].size <= rank) return c.output(0, dtype, Dims(static_cast<size_t>(rank - c.dims(1)[0].size)));
+    const Dim gone = c.ranked(1) && c.rank(1) == 1 ? c.dims(1)[0] : Dim();
+    if (gone.known() && gone.size > 0 && gone.size <= rank)
+      return c.output(0, dtype, Dims(static_cast<size_t>(rank - gone.size)));
     return c.output(0, dtype);
   }
   std::vector<bool> gone(static_cast<size_t>(rank), axes.empty() && !noop);
@@ -113,7 +114,7 @@ void gradient(GradientContext& c) {
   if (!c.grad() || !c.wants(0)) return;
   Value *x = c.in(0), *dy = restored(c, c.grad());
   auto y = [&] { return restored(c, c.out(0)); };
-  auto equal = [&] { return c.emit("Cast", {c.emit("Equal", {x, y()})}, {{"to", static_cast<int64_t>(x->type.dtype)}}); };
+  const Attributes to_x{{"to", static_cast<int64_t>(x->type.dtype)}};
   switch (R) {
     case Reduction::sum: return c.set(0, spread(c, dy));
     case Reduction::mean: return c.set(0, spread(c, c.mul(dy, share(c))));
@@ -126,8 +127,8 @@ void gradient(GradientContext& c) {
       return c.set(0, c.mul(x, c.emit("Where", {at_zero, c.like(x, 0), c.div(dy, y())})));
     }
     default: {  // max, min: the extremes share
-      Value* mask = equal();
-      Attributes keep{{"keepdims", int64_t{1}}, {"noop_with_empty_axes", c.attributes().integer("noop_with_empty_axes", 0)}};
+      Value* mask = c.emit("Cast", {c.emit("Equal", {x, y()})}, to_x);
+      const Attributes keep{{"noop_with_empty_axes", c.attributes().integer("noop_with_empty_axes", 0)}};
       Value* ties = c.emit("ReduceSum", {mask, c.in(1)}, keep);
       return c.set(0, c.mul(mask, c.div(dy, ties)));
     }
@@ -149,7 +150,7 @@ constexpr std::string_view positive_cases = R"(
   | f32[2,3](0.5,2)
   noop_with_empty_axes=1 | f32[2,3](0.5,2) i64[0]={}
 )";
-constexpr std::string_view product_gradient = "the product of the others is not expressed by division where a value is 0";
+constexpr std::string_view product_gradient = "dividing by a value that may be 0";
 
 }  // namespace
 

@@ -305,7 +305,8 @@ struct Memory {
   size_t half = 0, result = 0, stages = 0;  // two intermediates of half | a result | stages
   Memory(const Groups& g, bool direct, int threads) {
     const int last = g.last_reduced();
-    if (last >= 0) half = slice_bytes(static_cast<size_t>(g.product(0, g.count) / g.size[last]) * sizeof(T));
+    const int64_t first_pass = last >= 0 && g.gone > 0 ? g.product(0, g.count) / g.size[last] : 0;
+    half = slice_bytes(static_cast<size_t>(first_pass) * sizeof(T));
     if (!direct) result = slice_bytes(static_cast<size_t>(g.kept) * sizeof(T));
     if (!direct) stages = static_cast<size_t>(threads) * 3 * block * sizeof(T);
   }

@@ -240,7 +240,7 @@ OUTPOST_DEFINE_OP(RoiAlign, .name = "RoiAlign", .since = 22, .first = 10, .min_i
                   .doc = "Regions sampled to one size", .infer = infer_align, .run = run_align,
                   .upgrade = upgrade_align, .prepare = prepare_align, .scratch = scratch, .cases = R"(
   output_height=2 output_width=3 | f32[2,3,6,7] f32[2,4]={0,0,4,5,1,2,6,5.5} i64[2]={1,0}
-  output_height=2 output_width=2 sampling_ratio=2 mode="max" spatial_scale=0.5 | f32[1,3,6,7] f32[1,4]={1,1,9,9} i64[1]={0}
+  output_height=2 output_width=2 sampling_ratio=2 mode="max" | f32[1,3,6,7] f32[1,4]={1,1,5,4} i64[1]={0}
   coordinate_transformation_mode="output_half_pixel" | f32[1,2,5,5] f32[1,4]={1,1,3.5,4} i64[1]={0}
 )");
 OUTPOST_DEFINE_OP(MaxRoiPool, .name = "MaxRoiPool", .since = 22, .min_inputs = 2, .max_inputs = 2,

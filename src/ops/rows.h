@@ -7,8 +7,8 @@
 namespace outpost {
 
 // Rows staged together, and rows that one thread takes at least.
-inline int64_t staged_rows(int64_t columns) noexcept { return std::max<int64_t>(1, 4096 / std::max<int64_t>(1, columns)); }
-inline int64_t row_grain(int64_t columns) noexcept { return std::max<int64_t>(1, (1 << 14) / std::max<int64_t>(1, columns)); }
+inline int64_t staged_rows(int64_t columns) noexcept { return columns > 4096 || columns < 1 ? 1 : 4096 / columns; }
+inline int64_t row_grain(int64_t columns) noexcept { return columns > 1 << 14 || columns < 1 ? 1 : (1 << 14) / columns; }
 
 // One thread's staging for x and y rows of compute type f32 (none where both are stored so).
 inline size_t row_stage_bytes(DType x, DType y, int64_t columns) noexcept {
@@ -18,7 +18,8 @@ inline size_t row_stage_bytes(DType x, DType y, int64_t columns) noexcept {
 
 // body(const T* x, T* y, first_row, rows): x and y may be the same memory. `stages`: row_stage_bytes for each thread.
 template <class T, class Body>
-void for_rows(const RunContext& c, const View& x, const View& y, int64_t rows, int64_t columns, void* stages, Body&& body) {
+void for_rows(const RunContext& c, const View& x, const View& y, int64_t rows, int64_t columns, void* stages,
+              Body&& body) {
   const bool direct = x.dtype == dtype_of<T>() && y.dtype == dtype_of<T>();
   const size_t half = slice_bytes(static_cast<size_t>(staged_rows(columns) * columns) * sizeof(T));
   c.parallel_ranges(rows, row_grain(columns), [&](int64_t begin, int64_t end) {
@@ -34,8 +35,8 @@ void for_rows(const RunContext& c, const View& x, const View& y, int64_t rows, i
   });
 }
 
-// Functions along one axis of (outer, length, inner). `columns` handles a panel of neighbouring lines: x and y share the
-// stride and may be the same memory.
+// Functions along one axis of (outer, length, inner). `columns` handles a panel of neighbouring lines: x and y share
+// the stride and may be the same memory.
 struct AxisFunction {
   void (*rows)(const float* x, float* y, int64_t rows, int64_t columns);
   void (*columns)(const float* x, float* y, int64_t length, int64_t columns, int64_t stride);

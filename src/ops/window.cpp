@@ -91,7 +91,8 @@ Dims window_dims(const InferContext& c, const WindowAttributes& w, std::span<con
   Dims out;
   for (int i = 0; i < rank; ++i) {
     const Dim k = kernel.empty() ? Dim(w.kernel.at(i, 1)) : kernel[i];
-    c.require(!k.known() || (k.size >= 1 && k.size <= largest), "the kernel has size ", k.size, " along spatial axis ", i);
+    c.require(!k.known() || (k.size >= 1 && k.size <= largest), "the kernel has size ", k.size, " along spatial axis ",
+              i);
     c.require(!k.known() || w.kernel.length == 0 || w.kernel.value[i] == k.size, "kernel_shape says ",
               w.kernel.value[i], " but the weight has ", k.size, " along spatial axis ", i);
     const bool same = w.auto_pad == AutoPad::same_upper || w.auto_pad == AutoPad::same_lower;
@@ -103,7 +104,8 @@ Dims window_dims(const InferContext& c, const WindowAttributes& w, std::span<con
     const AxisWindow a = resolve_axis(w, i, rank, size, k.known() ? k.size : 1);
     if (in[i].known()) {
       c.require(in[i].size == 0 || in[i].size + a.pad_begin + a.pad_end >= a.extent(), "a window of ", a.extent(),
-                " does not fit spatial axis ", i, " of size ", in[i].size, " with padding ", a.pad_begin, "+", a.pad_end);
+                " does not fit spatial axis ", i, " of size ", in[i].size, " with padding ", a.pad_begin, "+",
+                a.pad_end);
       out.emplace_back(a.out);
     } else if (a.stride == 1 && (same || a.pad_begin + a.pad_end == a.extent() - 1)) {
       out.push_back(in[i]);  // the size is kept, known or not

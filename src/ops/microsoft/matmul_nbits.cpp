@@ -48,13 +48,15 @@ void infer(InferContext& c) {
   c.require_dtype(scales, {DType::f32, DType::f16, DType::bf16});
   check_count(c, b, p.n * p.blocks * p.blob);
   check_count(c, scales, p.n * p.blocks);
-  if (c.has(zeros)) check_count(c, zeros, c.dtype(zeros) == DType::u8 ? p.n * ((p.blocks * p.bits + 7) / 8) : p.n * p.blocks);
+  const bool packed = c.has(zeros) && c.dtype(zeros) == DType::u8;
+  check_count(c, zeros, packed ? p.n * ((p.blocks * p.bits + 7) / 8) : p.n * p.blocks);
   check_count(c, bias, p.n);
   if (c.has(groups) && c.input(groups).is_static())
     c.require(c.input(groups).shape().count() >= p.k, "g_idx must have one value for each of K=", p.k);
   if (!c.ranked(a)) return c.output(0, c.dtype(a));
   Dims out = c.dims(a);
-  c.require(!out.empty() && (!out.back().known() || out.back().size == p.k), "A ", c.input(a), " does not end in K=", p.k);
+  c.require(!out.empty() && (!out.back().known() || out.back().size == p.k), "A ", c.input(a), " does not end in K=",
+            p.k);
   out.back() = Dim(p.n);
   c.output(0, c.dtype(a), std::move(out));
 }

@@ -1,5 +1,5 @@
-// SkipLayerNormalization and SkipSimplifiedLayerNormalization: (input + skip + bias) normalised by rows, the sum also an
-// output. One pass over memory: a row is summed and normalised while in cache.
+// SkipLayerNormalization and SkipSimplifiedLayerNormalization: (input + skip + bias) normalised by rows, the sum also
+// an output. One pass over memory: a row is summed and normalised while in cache.
 // Source: onnxruntime ContribOperators.md.
 #include "ops/rows.h"
 
@@ -110,7 +110,8 @@ void run_as(RunContext& c) {
     if (!c.has(input)) return nullptr;
     return read<T>(c.in(input), 0, l.columns, reinterpret_cast<T*>(memory + static_cast<size_t>(slot) * l.parameter));
   };
-  const T *gamma = parameter(2, 0), *beta = Centred ? parameter(3, 1) : nullptr, *bias = parameter(bias_input<Centred>, 2);
+  const T *gamma = parameter(2, 0), *beta = Centred ? parameter(3, 1) : nullptr;
+  const T* bias = parameter(bias_input<Centred>, 2);
   float* mean = c.wants(1) ? c.out(1).as<float>() : nullptr;
   float* inverse = c.wants(2) ? c.out(2).as<float>() : nullptr;
   char* stages = memory + 3 * l.parameter;
@@ -135,8 +136,8 @@ void run_as(RunContext& c) {
 template <bool Centred>
 void run(RunContext& c) {
   if (c.in(0).count() == 0) return;
-  c.require(c.in(1).count() > 0 && c.in(0).count() % c.in(1).count() == 0, "skip ", c.in(1).shape(), " does not fit input ",
-            c.in(0).shape());
+  c.require(c.in(1).count() > 0 && c.in(0).count() % c.in(1).count() == 0, "skip ", c.in(1).shape(),
+            " does not fit input ", c.in(0).shape());
   if (c.in(0).dtype == DType::f64) run_as<double, Centred>(c);
   else run_as<float, Centred>(c);
 }
