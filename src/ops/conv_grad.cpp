@@ -1,6 +1,6 @@
 // The gradients of a convolution, as operators: ConvInputGrad (dY, W, shape of X) and ConvWeightGrad (X, dY, shape of
-// W), with Conv's window attributes. With Conv they are closed under differentiation: each is linear in both operands and
-// its gradients are the other two.
+// W), with Conv's window attributes. With Conv they are closed under differentiation: each is linear in both operands
+// and its gradients are the other two.
 //   dX = transposed convolution of dY with W        dW(o, k) = sum over (n, p) of dY(n, o, p) unfolded(X)(n, k, p)
 #include <algorithm>
 

@@ -1,6 +1,6 @@
 // ConvInteger and QLinearConv: convolutions of 8-bit integers, unfolded by tiles of output positions into int32
-// products. Padding holds X's zero point, so that it counts as zero. QLinearConv adds an int32 bias, scales by output channel and
-// quantises. Source: ONNX ConvInteger-10, QLinearConv-10.
+// products. Padding holds X's zero point, so that it counts as zero. QLinearConv adds an int32 bias, scales by output
+// channel and quantises. Source: ONNX ConvInteger-10, QLinearConv-10.
 #include <algorithm>
 
 #include "ops/convolution.h"

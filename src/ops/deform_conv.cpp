@@ -1,6 +1,6 @@
 // DeformConv, 2-D: a convolution whose taps are moved by learned offsets and weighted by a mask, sampled bilinearly
-// with zeros outside. Tiles of output positions are unfolded and multiplied. Source: ONNX DeformConv-22; Dai et al. 2017,
-// Zhu et al. 2018.
+// with zeros outside. Tiles of output positions are unfolded and multiplied.
+// Source: ONNX DeformConv-22; Dai et al. 2017, Zhu et al. 2018.
 #include <algorithm>
 
 #include "ops/convolution.h"

@@ -1,5 +1,5 @@
 // InstanceNormalization and GroupNormalization: planes (one channel, or a group of channels, of one sample) to mean 0
-// and variance 1, then a scale and bias per channel. GroupNormalization-18 had them per group, which is recognised by size.
+// and variance 1, then a scale and bias per channel. GroupNormalization-18 had them per group, recognised by size.
 // Source: ONNX InstanceNormalization-22, GroupNormalization-21.
 #include "ops/rows.h"
 

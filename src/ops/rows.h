@@ -8,7 +8,7 @@ namespace outpost {
 
 // Rows staged together, and rows that one thread takes at least.
 inline int64_t staged_rows(int64_t columns) noexcept { return columns > 4096 || columns < 1 ? 1 : 4096 / columns; }
-inline int64_t row_grain(int64_t columns) noexcept { return columns > 1 << 14 || columns < 1 ? 1 : (1 << 14) / columns; }
+inline int64_t row_grain(int64_t columns) noexcept { return columns > 16384 || columns < 1 ? 1 : 16384 / columns; }
 
 // One thread's staging for x and y rows of compute type f32 (none where both are stored so).
 inline size_t row_stage_bytes(DType x, DType y, int64_t columns) noexcept {
