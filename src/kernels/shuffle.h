@@ -47,5 +47,12 @@ inline F32 load_even(const float* p) {
   return even_of<lanes>(load(p), load(p + lanes - 1), typename CountTo<lanes>::type{});
 }
 
+// The first n of them, 0 < n <= lanes; reads nothing past p[2 * (n - 1)].
+inline F32 load_even_part(const float* p, int64_t n) {
+  const int64_t reach = 2 * n - 1, first = reach < lanes ? reach : lanes, second = reach - (lanes - 1);
+  const F32 high = second > 0 ? load_part(p + lanes - 1, second) : F32{};
+  return even_of<lanes>(load_part(p, first), high, typename CountTo<lanes>::type{});
+}
+
 }  // namespace
 }  // namespace outpost::kernels

@@ -15,7 +15,8 @@
   FAMILY(normalize)                     \
   FAMILY(mix)                           \
   FAMILY(move)                          \
-  FAMILY(pool)
+  FAMILY(pool)                          \
+  FAMILY(conv)
 
 #define OUTPOST_DECLARE_FILL(name) void fill_##name(Kernels& table);
 #define OUTPOST_DECLARE_ISA(isa) \
