@@ -17,6 +17,17 @@ bool is_word(std::string_view text, size_t at) {
 
 }  // namespace
 
+char32_t next_character(std::string_view text, size_t& at) {
+  std::string_view rest = text.substr(at);
+  uint32_t code = 0;
+  if (take_code_point(rest, code)) {
+    at = text.size() - rest.size();
+    return code;
+  }
+  ++at;
+  return 0xfffd;
+}
+
 Regex::Regex(std::string_view pattern) {
   RegexProgram program = compile_regex(pattern);
   states_ = std::move(program.states);
@@ -75,12 +86,11 @@ bool Regex::full_match(std::string_view text) const {
   Threads now(states_.size()), next(states_.size());
   follow(now, start_, text, 0);
   for (size_t at = 0; at < text.size() && !now.list.empty();) {
-    const Utf8Char c = decode_utf8(text, at);
-    at += c.bytes;
+    const char32_t c = next_character(text, at);
     next.list.clear();
     for (uint32_t id : now.list) {
       const State& s = states_[id];
-      if (s.kind == State::Kind::ranges && accepts(s, c.code)) follow(next, s.next, text, at);
+      if (s.kind == State::Kind::ranges && accepts(s, c)) follow(next, s.next, text, at);
     }
     std::swap(now, next);
   }

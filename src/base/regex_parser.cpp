@@ -7,7 +7,6 @@
 
 #include "base/regex_class.h"
 #include "base/text.h"
-#include "base/utf8.h"
 
 namespace outpost {
 namespace {
@@ -58,9 +57,7 @@ class Parser {
   }
   char32_t character() {
     if (!more()) error("unexpected end");
-    const Utf8Char c = decode_utf8(text_, at_);
-    at_ += c.bytes;
-    return c.code;
+    return next_character(text_, at_);
   }
 
   Node alternatives(int depth) {

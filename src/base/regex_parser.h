@@ -15,4 +15,7 @@ struct RegexProgram {
 
 RegexProgram compile_regex(std::string_view pattern);
 
+// The character at `at`, which moves past it. A byte that is not part of valid UTF-8 is one unknown character.
+char32_t next_character(std::string_view text, size_t& at);
+
 }  // namespace outpost

@@ -50,8 +50,9 @@ void infer(InferContext& c) {
   }
   c.require(shape.size() <= Shape::max_rank, "shape has ", shape.size(), " dimensions; at most ", Shape::max_rank);
   const bool copy_zero = c.attributes().integer("allowzero", 0) == 0;
-  Dims dims(shape.size()), given, source;
+  Dims dims(shape.size()), given, source;  // given and source: without the dimensions that are copied
   if (c.ranked(0)) source = c.dims(0);
+  size_t copied = 0;
   int free_axis = -1;
   for (size_t i = 0; i < shape.size(); ++i) {
     if (shape[i] == -1) {
@@ -63,10 +64,10 @@ void infer(InferContext& c) {
     if (shape[i] == 0 && copy_zero) {
       if (c.ranked(0)) c.require(static_cast<int>(i) < c.rank(0), "shape copies dimension ", i, " of a rank-", c.rank(0), " input");
       dims[i] = c.ranked(0) ? c.dims(0)[i] : Dim();
+      if (c.ranked(0)) source.erase(source.begin() + static_cast<std::ptrdiff_t>(i - copied++));
     } else {
-      dims[i] = shape[i];
+      given.push_back(dims[i] = shape[i]);
     }
-    given.push_back(dims[i]);
   }
   if (free_axis >= 0) {
     if (c.ranked(0)) dims[static_cast<size_t>(free_axis)] = remaining(c, source, given);
