@@ -84,7 +84,7 @@ TEST(Movement, ReshapeShapes) {
   EXPECT_EQ(shape(iota({0, 3, 4}), {0, -1}), (Shape{0, 12}));
   EXPECT_EQ(shape(iota({2, 0}), {0, 3, 2}, 1), (Shape{0, 3, 2}));
   EXPECT_EQ(shape(iota({}), {-1}), (Shape{1}));
-  for (std::vector<int64_t> bad : {std::vector<int64_t>{-1, -1}, {5, 5}, {-2, 12}, {0, 0, 0, 0}, {7, -1}, {huge, huge}, {lowest}, {0, -1, 0, 1, 1}})
+  for (std::vector<int64_t> bad : {std::vector<int64_t>{-1, -1}, {5, 5}, {-2, 12}, {0, 0, 0, 0}, {7, -1}, {huge, huge}, {lowest}, {0, -1, 0, 0}})
     EXPECT_NE(error_of("Reshape", {iota({2, 3, 4}), i64(bad)}), "") << to_string(Shape(bad));
   EXPECT_NE(error_of("Reshape", {iota({2, 3}), i64(std::vector<int64_t>(100, 1))}), "");
 }
