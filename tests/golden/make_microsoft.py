@@ -197,8 +197,8 @@ def quantised_elementwise(w):
         zeros = [scalar(z, dtype) for z in zero]
 
         def binary(a, b):
-            return {"a": a, "a_scale": scalar(0.05), "a_zero": zeros[0], "b": b, "b_scale": scalar(0.03),
-                    "b_zero": zeros[1], "y_scale": scalar(0.08), "y_zero": zeros[2]}
+            return {"a": a, "a_scale": scalar(0.0517), "a_zero": zeros[0], "b": b, "b_scale": scalar(0.0293),
+                    "b_zero": zeros[1], "y_scale": scalar(0.0811), "y_zero": zeros[2]}
 
         w.case(f"qlinear_add_{suffix}", "QLinearAdd", binary(make(2, 3, 8), make(2, 3, 8)))
         w.case(f"qlinear_add_broadcast_{suffix}", "QLinearAdd", binary(make(2, 3, 8), make(3, 1)))

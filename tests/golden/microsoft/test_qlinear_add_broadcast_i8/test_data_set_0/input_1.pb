@@ -1,1 +1,1 @@
-Ba_scaleJмлL=
+Ba_scaleJaцS=

@@ -1,1 +1,1 @@
-Bb_scaleJÂõ<
+Bb_scaleJŽð<
