@@ -100,12 +100,25 @@ void run(RunContext& c) {
   else scatter<double>(x, indices, from, y);
 }
 
-// dX gathers dY at the indices (of the whole output, where no output_shape enlarges it).
+// dX gathers dY at the indices. Where an output_shape enlarged the output, dY is cut back to what was pooled from:
+// (in - 1) * stride + kernel - pads along each spatial axis.
 void gradient(GradientContext& c) {
   if (!c.grad() || !c.wants(0)) return;
-  if (c.has(2)) fail(ErrorCode::unsupported, c.node.label(), ": no gradient with output_shape");
-  Value* flat = c.emit("Reshape", {c.grad(), c.integers({-1})});
-  c.set(0, c.emit("Gather", {flat, c.in(1)}));
+  Value* dy = c.grad();
+  if (c.has(2)) {
+    const WindowAttributes w = WindowAttributes::of(c.node);
+    const int rank = w.kernel.length;
+    std::vector<int64_t> strides, grow, axes, zeros(static_cast<size_t>(rank), 0);
+    for (int i = 0; i < rank; ++i) {
+      strides.push_back(w.stride.at(i, 1));
+      grow.push_back(w.kernel.at(i, 1) - w.pad.at(i, 0) - w.pad.at(i + rank, 0) - w.stride.at(i, 1));
+      axes.push_back(i + 2);
+    }
+    Value* in = c.emit("Shape", {c.in(0)}, {{"start", int64_t{2}}});
+    Value* ends = c.add(c.mul(in, c.integers(strides)), c.integers(grow));
+    dy = c.emit("Slice", {dy, c.integers(zeros), ends, c.integers(axes)});
+  }
+  c.set(0, c.emit("Gather", {c.emit("Reshape", {dy, c.integers({-1})}), c.in(1)}));
 }
 
 }  // namespace
