@@ -144,7 +144,7 @@ void run_imputer(RunContext& c) {
   }
 }
 
-// ---- Normalizer: rows divided by their largest value, sum of magnitudes, or length
+// ---- Normalizer: rows divided by their largest value (which may be negative), sum of magnitudes, or length
 void infer_normalizer(InferContext& c) {
   infer_f32(c);
   const auto norm = c.attributes().string("norm", "MAX");
@@ -160,10 +160,10 @@ void run_normalizer(RunContext& c) {
   c.parallel_ranges(x.count() / columns, std::max<int64_t>(1, grain / columns), [&](int64_t begin, int64_t end) {
     load(x.dtype, x.data, begin * columns, (end - begin) * columns, DType::f32, out + begin * columns);
     for (float* row = out + begin * columns; row != out + end * columns; row += columns) {
-      double divisor = norm == "MAX" ? std::fabs(row[0]) : 0;
+      double divisor = norm == "MAX" ? row[0] : 0;
       for (int64_t i = 0; i < columns; ++i) {
         const double v = row[i];
-        if (norm == "MAX") divisor = std::max(divisor, std::fabs(v));
+        if (norm == "MAX") divisor = std::max(divisor, v);
         else divisor += norm == "L1" ? std::fabs(v) : v * v;
       }
       if (norm == "L2") divisor = std::sqrt(divisor);

@@ -14,18 +14,16 @@ using Mode = Forest::Mode;
 
 constexpr int64_t most_branches = int64_t{1} << 30;
 
-// Numbers from `name` (floats) or `name`_as_tensor (doubles).
+// Numbers from `name` (floats, or a tensor) or `name`_as_tensor.
 std::vector<double> reals(const Attributes& a, const std::string& name) {
-  const Tensor* t = a.tensor(name + "_as_tensor");
-  if (!t) t = a.tensor(name);
-  if (t) {
-    std::vector<double> out(static_cast<size_t>(t->count()));
-    convert(t->dtype(), t->raw(), DType::f64, out.data(), t->count());
-    return out;
-  }
-  if (!a.has(name)) return {};
-  const auto& f = a.reals(name);
-  return {f.begin(), f.end()};
+  const Attribute* value = a.find(name + "_as_tensor");
+  if (!value) value = a.find(name);
+  if (!value) return {};
+  if (const auto* floats = std::get_if<std::vector<float>>(value)) return {floats->begin(), floats->end()};
+  const Tensor& t = *a.tensor(a.has(name + "_as_tensor") ? name + "_as_tensor" : name);
+  std::vector<double> out(static_cast<size_t>(t.count()));
+  convert(t.dtype(), t.raw(), DType::f64, out.data(), t.count());
+  return out;
 }
 
 class Checked {

@@ -122,8 +122,31 @@ std::shared_ptr<const void> prepare_label_encoder(const PrepareContext& c) {
   return table;
 }
 
-// Version 1 numbered a list of strings, in either direction; default_float was -0 then as now.
+// Before version 4 a NaN matched nothing, not even a NaN among the keys.
+void drop_nan_keys(Attributes& a) {
+  std::vector<float> keys = a.reals("keys_floats"), kept;
+  for (float k : keys)
+    if (k == k) kept.push_back(k);
+  if (kept.size() == keys.size()) return;
+  for (const char* name : {"values_floats", "values_int64s", "values_strings"}) {
+    const Attribute* list = a.find(name);
+    if (!list) continue;
+    Attribute shorter = *list;
+    std::visit([&](auto& values) {
+      if constexpr (requires { values.erase(values.begin()); values.size(); }) {
+        if (values.size() != keys.size()) return;
+        for (size_t i = keys.size(); i-- > 0;)
+          if (keys[i] != keys[i]) values.erase(values.begin() + static_cast<std::ptrdiff_t>(i));
+      }
+    }, shorter);
+    a.set(name, std::move(shorter));
+  }
+  a.set("keys_floats", kept);
+}
+
+// Version 1 numbered a list of strings, in either direction.
 void upgrade_label_encoder(UpgradeContext& c) {
+  if (c.attributes().has("keys_floats")) drop_nan_keys(c.node.attributes);
   if (c.from >= 2) return;
   const auto classes = c.attributes().strings("classes_strings");
   std::vector<int64_t> numbers(classes.size());

@@ -38,11 +38,13 @@ double source(const Sampling& s, const Axis& a, int64_t o) {
   return x;
 }
 
-int64_t nearest(Rounding rounding, double x) {
+int64_t nearest(Rounding rounding, double scale, double x) {
   const double low = std::floor(x), part = x - low;
+  if (rounding == Rounding::by_scale) rounding = scale < 1 ? Rounding::ceil : Rounding::floor;
   switch (rounding) {
     case Rounding::prefer_floor: return static_cast<int64_t>(part > 0.5 ? low + 1 : low);
     case Rounding::prefer_ceil: return static_cast<int64_t>(part >= 0.5 ? low + 1 : low);
+    case Rounding::by_scale:
     case Rounding::floor: return static_cast<int64_t>(low);
     case Rounding::ceil: return static_cast<int64_t>(std::ceil(x));
   }
@@ -87,7 +89,8 @@ bool parse(std::string_view name, Rounding& rounding) {
   static constexpr Name<Rounding> names[] = {{"round_prefer_floor", Rounding::prefer_floor},
                                              {"round_prefer_ceil", Rounding::prefer_ceil},
                                              {"floor", Rounding::floor},
-                                             {"ceil", Rounding::ceil}};
+                                             {"ceil", Rounding::ceil},
+                                             {"by_scale", Rounding::by_scale}};
   return look_up(names, name, rounding);
 }
 
@@ -100,7 +103,7 @@ void fill(const Sampling& s, const Axis& a, int64_t taps, int32_t* index, double
     outside[o] = s.coordinates == Coordinates::tf_crop_and_resize && !(x >= 0 && x <= last);
     x = x == x ? std::clamp(x, -reach, reach) : 0;  // far outside is as good as outside
     if (s.mode == Mode::nearest) {
-      index[o] = static_cast<int32_t>(std::clamp<int64_t>(nearest(s.rounding, x), 0, a.in - 1));
+      index[o] = static_cast<int32_t>(std::clamp<int64_t>(nearest(s.rounding, a.scale, x), 0, a.in - 1));
       continue;
     }
     const int64_t first = static_cast<int64_t>(std::floor(x)) + first_tap(s, a);

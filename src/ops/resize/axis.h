@@ -9,7 +9,7 @@ enum class Mode : uint8_t { nearest, linear, cubic };
 enum class Coordinates : uint8_t {
   half_pixel, half_pixel_symmetric, pytorch_half_pixel, align_corners, asymmetric, tf_half_pixel_for_nn, tf_crop_and_resize
 };
-enum class Rounding : uint8_t { prefer_floor, prefer_ceil, floor, ceil };
+enum class Rounding : uint8_t { prefer_floor, prefer_ceil, floor, ceil, by_scale };  // by_scale (opset 10): up floor, down ceil
 
 struct Sampling {
   Mode mode = Mode::nearest;

@@ -177,12 +177,20 @@ void run(RunContext& c) {
   else resize::run_filter(c, o.sampling, axes);
 }
 
-// Opset 10: scales as the second input, positions of the floor.
+// How opset 10 rounds: one of today's names where the scales are known and agree, else one that only this engine has.
+const char* old_rounding(const Value& scales) {
+  if (!scales.is_constant() || scales.constant().dtype() != DType::f32) return "by_scale";
+  bool up = false, down = false;
+  for (float s : scales.constant().values<float>()) up = up || s > 1, down = down || s < 1;
+  return up && down ? "by_scale" : down ? "ceil" : "floor";
+}
+
+// Opset 10: scales as the second input.
 void upgrade(UpgradeContext& c) {
-  if (c.from >= 11) return;
-  c.node.set_inputs({c.in(0), nullptr, c.in(1)});
+  if (c.from >= 11 || !c.has(1)) return;
+  c.node.attributes.set("nearest_mode", std::string(old_rounding(*c.in(1))));
   c.node.attributes.set("coordinate_transformation_mode", std::string("asymmetric"));
-  c.node.attributes.set("nearest_mode", std::string("floor"));
+  c.node.set_inputs({c.in(0), nullptr, c.in(1)});
 }
 
 // Upsample: opset 1 has a scale for height and one for width, 7 a list, 9 an input.
