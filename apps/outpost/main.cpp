@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <exception>
 
+#include "configuration.h"
 #include "subcommands.h"
 
 int main(int argc, char** argv) {
@@ -11,9 +12,14 @@ int main(int argc, char** argv) {
   program.set_version_flag("--version", "outpost " OUTPOST_VERSION);
   program.require_subcommand(1);
   outpost::cli::Run run;
+  outpost::cli::add_inspect(program, run);
+  outpost::cli::add_bench(program, run);
+  outpost::cli::add_convert(program, run);
+  outpost::cli::add_operators(program, run);
   outpost::cli::add_verify(program, run);
   try {
     program.parse(argc, argv);
+    outpost::cli::choose_instruction_set();
     return run ? run() : 0;
   } catch (const CLI::ParseError& error) {
     return program.exit(error) == 0 ? 0 : 2;

@@ -11,6 +11,10 @@ namespace outpost::cli {
 
 using Run = std::function<int()>;
 
+void add_inspect(CLI::App& program, Run& run);
+void add_bench(CLI::App& program, Run& run);
+void add_convert(CLI::App& program, Run& run);
+void add_operators(CLI::App& program, Run& run);
 void add_verify(CLI::App& program, Run& run);
 
 }  // namespace outpost::cli

@@ -1,0 +1,64 @@
+#include "shapes.h"
+
+#include <algorithm>
+#include <charconv>
+
+#include "base/random.h"
+#include "base/text.h"
+#include "tensor/convert.h"
+
+namespace outpost::cli {
+namespace {
+
+Shape parse_shape(const std::string& given, std::string_view dims) {
+  Shape shape;
+  const char *at = dims.data(), *end = dims.data() + dims.size();
+  while (at != end) {
+    int64_t dim = -1;
+    const auto [next, error] = std::from_chars(at, end, dim);
+    if (error != std::errc() || dim < 0 || (next != end && *next != 'x')) fail(ErrorCode::invalid_argument, "--shape ", given, ": expected NAME=1x3x224x224");
+    shape.push_back(dim);
+    at = next == end ? end : next + 1;
+  }
+  checked_count(shape);
+  return shape;
+}
+
+}  // namespace
+
+std::vector<Shape> input_shapes(const Model& model, const std::vector<std::string>& given) {
+  std::vector<Shape> shapes;
+  for (const ValueInfo& input : model.inputs()) {
+    Shape shape;
+    for (const Dimension& d : input.type.shape) shape.push_back(d.size >= 0 ? d.size : 1);
+    shapes.push_back(std::move(shape));
+  }
+  for (const std::string& g : given) {
+    const size_t eq = g.rfind('=');
+    if (eq == std::string::npos) fail(ErrorCode::invalid_argument, "--shape ", g, ": expected NAME=1x3x224x224");
+    const std::string name = g.substr(0, eq);
+    const auto& inputs = model.inputs();
+    const auto it = std::find_if(inputs.begin(), inputs.end(), [&](const ValueInfo& v) { return v.name == name; });
+    if (it == inputs.end()) {
+      std::string names;
+      for (const ValueInfo& v : inputs) names += text(names.empty() ? "" : ", ", "'", v.name, "'");
+      fail(ErrorCode::invalid_argument, "--shape ", g, ": the model has no input '", name, "'; it has ", names);
+    }
+    shapes[static_cast<size_t>(it - inputs.begin())] = parse_shape(g, std::string_view(g).substr(eq + 1));
+  }
+  return shapes;
+}
+
+Tensor stand_in(DType dtype, const Shape& shape) {
+  Tensor t(dtype, shape);
+  if (dtype == DType::string) return t;
+  const DType compute = compute_type(dtype);
+  Random random(42);
+  std::vector<double> values(static_cast<size_t>(t.count()), 1.0);
+  if (compute == DType::f32 || compute == DType::f64)
+    for (double& v : values) v = 2 * random.uniform() - 1;
+  convert(DType::f64, values.data(), dtype, t.raw(), t.count());
+  return t;
+}
+
+}  // namespace outpost::cli
