@@ -22,7 +22,7 @@ struct Machine {
   int64_t vectors = 0, features = 0, classes = 1;  // vectors 0: linear
   PostTransform post = PostTransform::none;
   std::vector<float> support, weights, rho;  // (vectors, features); see below
-  bool one_class = false, positive = true;
+  bool one_class = false;
   // classifier: weights (classes - 1, vectors), or (classes, features) without vectors
   std::vector<int64_t> per_class, first;
   std::vector<float> prob_a, prob_b;
@@ -56,7 +56,6 @@ class Builder {
     m.weights = a_.reals("coefficients");
     m.support = a_.reals("support_vectors");
     m.rho = a_.reals("rho");
-    m.positive = std::all_of(m.weights.begin(), m.weights.end(), [](float w) { return w >= 0; });
     return m;
   }
 
@@ -274,9 +273,7 @@ void run_classifier(RunContext& c) {
       for (int64_t k = 0; k < m.classes; ++k) s[k] = evaluate(m, room.x, m.weights.data() + k * m.features) + m.rho[0];
     }
     const float* judge = m.vectors > 0 ? room.votes : s;
-    int64_t winner = std::max_element(judge, judge + m.classes) - judge;
-    if (m.rho.size() == 1 && m.labels.count() == 2 && !m.has_probabilities() && m.positive && judge[winner] >= 0.5f) winner = 1;
-    if (c.wants(0)) m.labels.write(c.out(0), row, winner);
+    if (c.wants(0)) m.labels.write(c.out(0), row, std::max_element(judge, judge + m.classes) - judge);
     if (!c.wants(1)) return;
     if (m.second_class()) {
       s[1] = s[0], s[0] = -s[0];

@@ -23,7 +23,8 @@ struct Ensemble {
   std::vector<double> base;
   // classifier
   Labels labels;
-  bool one_sided = false, positive = true;  // two classes but votes for one only; no negative vote
+  int voted_class = -1;  // of two classes, when only one has votes
+  bool positive = true;  // no negative vote
 };
 
 std::vector<double> base_values(const Node& node, int64_t targets) {
@@ -70,7 +71,8 @@ std::shared_ptr<const void> prepare_classifier(const PrepareContext& c) {
   e->post = ml::post_transform(c.node);
   e->base = base_values(c.node, classes);
   const auto& votes = e->forest.votes();
-  e->one_sided = classes == 2 && std::all_of(votes.begin(), votes.end(), [&](const auto& v) { return v.target == votes.front().target; });
+  if (classes == 2 && !votes.empty() && std::all_of(votes.begin(), votes.end(), [&](const auto& v) { return v.target == votes.front().target; }))
+    e->voted_class = votes.front().target;
   e->positive = std::all_of(votes.begin(), votes.end(), [](const auto& v) { return v.weight >= 0; });
   return e;
 }
@@ -158,30 +160,28 @@ void run_regressor(RunContext& c) {
   });
 }
 
-// Two classes, votes for one of them: the score of the other is its complement or its negative.
+// Votes for the first of two classes only: they speak for the second, and the first gets the complement or the negative.
 int64_t finish_one_sided(const Ensemble& e, float score, float* scores) {
   const bool wins = score > (e.positive ? 0.5f : 0.0f);
   if (e.post == PostTransform::probit) {
     scores[0] = scores[1] = ml::probit(score);
-  } else if (e.positive) {
-    scores[0] = 1 - score, scores[1] = score;
   } else if (e.post == PostTransform::logistic) {
     scores[0] = ml::logistic(-score), scores[1] = ml::logistic(score);
   } else {
-    scores[0] = -score, scores[1] = score;
+    scores[0] = e.positive ? 1 - score : -score, scores[1] = score;
   }
   return wins ? 1 : 0;
 }
 
 // Scores and the winner's number.
-int64_t classify(const Ensemble& e, const double* values, const bool* voted, float* scores) {
+int64_t classify(const Ensemble& e, const double* values, float* scores) {
   const int64_t classes = e.forest.targets();
-  auto base = [&](int64_t i) { return static_cast<size_t>(i) < e.base.size() ? static_cast<float>(e.base[static_cast<size_t>(i)]) : 0.0f; };
-  for (int64_t i = 0; i < classes; ++i) scores[i] = static_cast<float>(values[i]);
-  if (classes == 2 && e.one_sided && e.base.size() < 2) return finish_one_sided(e, (voted[1] ? scores[1] : scores[0]) + base(0), scores);
-  for (int64_t i = 0; i < classes; ++i) scores[i] += base(i);
+  const bool full_base = static_cast<int64_t>(e.base.size()) == classes;
+  for (int64_t i = 0; i < classes; ++i) scores[i] = static_cast<float>(values[i] + (full_base ? e.base[static_cast<size_t>(i)] : 0));
+  if (e.voted_class == 0 && !full_base) return finish_one_sided(e, scores[0] + (e.base.empty() ? 0 : static_cast<float>(e.base[0])), scores);
   int64_t winner = std::max_element(scores, scores + classes) - scores;
-  if (classes == 2) winner = scores[1] > (e.one_sided && e.positive ? 0.5f : 0.0f) ? 1 : 0;
+  if (e.voted_class == 1 && !full_base) winner = scores[1] > (e.positive ? 0.5f : 0.0f) ? 1 : 0;
+  else if (!full_base && !e.base.empty()) scores[0] += static_cast<float>(e.base[0]);
   ml::transform(e.post, scores, classes);
   return winner;
 }
@@ -189,8 +189,8 @@ int64_t classify(const Ensemble& e, const double* values, const bool* voted, flo
 void run_classifier(RunContext& c) {
   const auto& e = c.prepared<Ensemble>();
   const int64_t classes = e.forest.targets();
-  for_each_row(c, e, [&](int64_t row, const double* values, const bool* voted, float* scores) {
-    const int64_t winner = classify(e, values, voted, scores);
+  for_each_row(c, e, [&](int64_t row, const double* values, const bool*, float* scores) {
+    const int64_t winner = classify(e, values, scores);
     if (c.wants(0)) e.labels.write(c.out(0), row, winner);
     if (c.wants(1)) std::copy_n(scores, classes, c.out(1).as<float>() + row * classes);
   });
