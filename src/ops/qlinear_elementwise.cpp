@@ -76,6 +76,8 @@ void run_binary_q(RunContext& c) {
 }
 
 void infer_binary_q(InferContext& c) {
+  c.require_inputs(7, 8);
+  for (int i : {3, 4, 6}) c.require(c.has(i), "input ", i, " is missing");
   for (int i : {0, 2, 3, 5, 7}) {
     require_types(c, i, bytes8);
     if (c.has(i)) c.require_same_dtype(0, i);
@@ -112,6 +114,8 @@ std::shared_ptr<const void> prepare_alpha(const PrepareContext& c) {
   return std::make_shared<UnaryParameters>(UnaryParameters{c.attributes().real("alpha", 0.01f), 0});
 }
 void infer_table(InferContext& c) {
+  c.require_inputs(4, 5);
+  c.require(c.has(3), "input 3 is missing");
   for (int i : {0, 2, 4}) {
     require_types(c, i, bytes8);
     if (c.has(i)) c.require_same_dtype(0, i);
@@ -129,13 +133,13 @@ constexpr std::string_view singles =
 
 }  // namespace
 
-OUTPOST_DEFINE_OP(ms_QLinearAdd, .name = "QLinearAdd", .domain = ms, .min_inputs = 7, .max_inputs = 8, .doc = "quantised a + b",
+OUTPOST_DEFINE_OP(ms_QLinearAdd, .name = "QLinearAdd", .domain = ms, .min_inputs = 2, .max_inputs = 8, .doc = "quantised a + b",
                   .infer = infer_binary_q, .run = run_binary_q<kernels::Binary::add>, .no_gradient = rounding, .in_place = {{0, 0}, {3, 0}}, .cases = pairs);
-OUTPOST_DEFINE_OP(ms_QLinearMul, .name = "QLinearMul", .domain = ms, .min_inputs = 7, .max_inputs = 8, .doc = "quantised a b",
+OUTPOST_DEFINE_OP(ms_QLinearMul, .name = "QLinearMul", .domain = ms, .min_inputs = 2, .max_inputs = 8, .doc = "quantised a b",
                   .infer = infer_binary_q, .run = run_binary_q<kernels::Binary::multiply>, .no_gradient = rounding, .in_place = {{0, 0}, {3, 0}}, .cases = pairs);
-OUTPOST_DEFINE_OP(ms_QLinearSigmoid, .name = "QLinearSigmoid", .domain = ms, .min_inputs = 4, .max_inputs = 5, .doc = "quantised Sigmoid",
+OUTPOST_DEFINE_OP(ms_QLinearSigmoid, .name = "QLinearSigmoid", .domain = ms, .min_inputs = 2, .max_inputs = 5, .doc = "quantised Sigmoid",
                   .infer = infer_table, .run = run_table<sigmoid>, .no_gradient = rounding, .prepare = prepare_alpha, .in_place = {{0, 0}}, .cases = singles);
-OUTPOST_DEFINE_OP(ms_QLinearLeakyRelu, .name = "QLinearLeakyRelu", .domain = ms, .min_inputs = 4, .max_inputs = 5, .doc = "quantised LeakyRelu",
+OUTPOST_DEFINE_OP(ms_QLinearLeakyRelu, .name = "QLinearLeakyRelu", .domain = ms, .min_inputs = 2, .max_inputs = 5, .doc = "quantised LeakyRelu",
                   .infer = infer_table, .run = run_table<leaky_relu>, .no_gradient = rounding, .prepare = prepare_alpha, .in_place = {{0, 0}}, .cases = singles);
 
 }  // namespace outpost
