@@ -66,9 +66,15 @@ void upgrade_clip(UpgradeContext& c) {
   c.real_to_input("max", 2, dtype);
 }
 
+// What was moved to a bound belongs to that bound.
 void gradient_clip(GradientContext& c) {
-  Value* kept = c.emit("Equal", {c.in(0), c.out(0)});
-  if (c.wants(0)) c.set(0, c.emit("Where", {kept, c.grad(), c.like(c.grad(), 0)}));
+  Value* zero = c.like(c.grad(), 0);
+  if (c.wants(0)) c.set(0, c.emit("Where", {c.emit("Equal", {c.in(0), c.out(0)}), c.grad(), zero}));
+  const auto beyond = [&](const char* comparison, int i) {
+    if (c.wants(i)) c.set(i, c.sum_to(c.emit("Where", {c.emit(comparison, {c.in(0), c.in(i)}), c.grad(), zero}), c.in(i)));
+  };
+  beyond("Less", 1);
+  beyond("Greater", 2);
 }
 
 constexpr auto shrink = [](auto x, auto lambda, auto bias) { return x < -lambda ? x + bias : x > lambda ? x - bias : decltype(x)(0); };

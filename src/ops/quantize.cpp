@@ -31,24 +31,26 @@ std::shared_ptr<const void> prepare(const PrepareContext& c) {
                                            static_cast<DType>(a.integer("precision", 0))});
 }
 
-// Scales as f32 and zero points as f32 (exact for every quantised type) in scratch memory, unless they are f32 already.
+// Scales and zero points as T (f32 holds every quantised code exactly), in scratch memory unless they are T already.
 size_t scratch(const ScratchContext& c) {
-  return 2 * sizeof(float) * static_cast<size_t>(c.in(1).count()) + 64;
+  return 2 * sizeof(double) * static_cast<size_t>(c.in(1).count()) + 64;
 }
+template <class T>
 struct Parameters {
-  const float* scale;
-  const float* zero;  // null: 0
+  const T* scale;
+  const T* zero;  // null: 0
 };
-Parameters parameters(RunContext& c) {
+template <class T>
+Parameters<T> parameters(RunContext& c) {
   const View& scale = c.in(1);
-  float* room = c.scratch<float>();
-  Parameters p{scale.as<float>(), nullptr};
-  if (scale.dtype != DType::f32) {
-    convert(scale.dtype, scale.data, DType::f32, room, scale.count());
+  T* room = c.scratch<T>();
+  Parameters<T> p{scale.as<T>(), nullptr};
+  if (scale.dtype != dtype_of<T>()) {
+    convert(scale.dtype, scale.data, dtype_of<T>(), room, scale.count());
     p.scale = room;
   }
   if (c.has(2)) {
-    convert(c.in(2).dtype, c.in(2).data, DType::f32, room + scale.count(), scale.count());
+    convert(c.in(2).dtype, c.in(2).data, dtype_of<T>(), room + scale.count(), scale.count());
     p.zero = room + scale.count();
   }
   return p;
@@ -77,8 +79,8 @@ Limits limits(DType t) {
 
 // q[i] = x[i] / scale, rounded to `precision`.
 template <class T>
-void divide(const T* x, const float* scale, int64_t step, T* q, int64_t n, DType precision) {
-  for (int64_t i = 0; i < n; ++i) q[i] = x[i] / static_cast<T>(scale[i * step]);
+void divide(const T* x, const T* scale, int64_t step, T* q, int64_t n, DType precision) {
+  for (int64_t i = 0; i < n; ++i) q[i] = x[i] / scale[i * step];
   if (precision != DType::f16 && precision != DType::bf16) return;
   uint16_t narrow[elementwise_tile];
   store(dtype_of<T>(), q, n, precision, narrow, 0);
@@ -87,17 +89,18 @@ void divide(const T* x, const float* scale, int64_t step, T* q, int64_t n, DType
 
 // NaN becomes the zero point.
 template <class T>
-void round_and_saturate(const T* q, const float* zero, int64_t step, const Limits& range, float* y, int64_t n) {
+void round_and_saturate(const T* q, const T* zero, int64_t step, const Limits& range, float* y, int64_t n) {
   const T low = static_cast<T>(range.low), high = static_cast<T>(range.high);
   for (int64_t i = 0; i < n; ++i) {
-    const T offset = zero ? static_cast<T>(zero[i * step]) : T(0);
+    const T offset = zero ? zero[i * step] : T(0);
     const T r = q[i] == q[i] ? std::nearbyint(q[i]) + offset : offset;
     y[i] = static_cast<float>(r < low ? low : r > high ? high : r);
   }
 }
 
 template <class T>
-void quantize_tiles(RunContext& c, const Granularity& g, const Parameters& p, const Options& options) {
+void quantize_tiles(RunContext& c, const Granularity& g, const Options& options) {
+  const auto p = parameters<T>(c);
   const View& x = c.in(0);
   View& y = c.out(0);
   const bool whole = contains(quantized_integers, y.dtype);
@@ -112,10 +115,10 @@ void quantize_tiles(RunContext& c, const Granularity& g, const Parameters& p, co
       for_segments(g, tile, tile + n, [&](int64_t first, int64_t length, int64_t scale, int64_t step) {
         T* q = values + (first - tile);
         float* r = results + (first - tile);
-        const float* zero = p.zero ? p.zero + scale : nullptr;
+        const T* zero = p.zero ? p.zero + scale : nullptr;
         divide(q, p.scale + scale, step, q, length, precision);
         if (whole) return round_and_saturate(q, zero, step, range, r, length);
-        for (int64_t i = 0; i < length; ++i) r[i] = static_cast<float>(q[i]) + (zero ? zero[i * step] : 0);
+        for (int64_t i = 0; i < length; ++i) r[i] = static_cast<float>(q[i] + (zero ? zero[i * step] : T(0)));
       });
       store(DType::f32, results, n, y.dtype, y.data, tile, options.saturate);
     }
@@ -123,7 +126,7 @@ void quantize_tiles(RunContext& c, const Granularity& g, const Parameters& p, co
 }
 
 template <class T>
-void quantize_bytes(RunContext& c, const Granularity& g, const Parameters& p, void (*kernel)(const float*, float, int32_t, T*, int64_t)) {
+void quantize_bytes(RunContext& c, const Granularity& g, const Parameters<float>& p, void (*kernel)(const float*, float, int32_t, T*, int64_t)) {
   const float* x = c.in(0).as<float>();
   T* y = c.out(0).as<T>();
   c.parallel_ranges(g.count, elementwise_grain, [&](int64_t begin, int64_t end) {
@@ -140,13 +143,12 @@ void run_quantize(RunContext& c) {
   const auto& options = c.prepared<Options>();
   const View &x = c.in(0), &scale = c.in(1);
   const Granularity g = granularity(x.shape(), scale.shape(), options.axis, options.block);
-  const Parameters p = parameters(c);
   const bool plain = x.dtype == DType::f32 && scale.dtype == DType::f32 && (options.precision == DType::undefined || options.precision == DType::f32);
   const bool rows = g.per_tensor || g.inner >= 16;
-  if (plain && rows && c.out(0).dtype == DType::u8) return quantize_bytes(c, g, p, kernels::kernels().quantize_u8);
-  if (plain && rows && c.out(0).dtype == DType::i8) return quantize_bytes(c, g, p, kernels::kernels().quantize_s8);
-  if (x.dtype == DType::i32 || x.dtype == DType::f64) quantize_tiles<double>(c, g, p, options);
-  else quantize_tiles<float>(c, g, p, options);
+  if (plain && rows && c.out(0).dtype == DType::u8) return quantize_bytes(c, g, parameters<float>(c), kernels::kernels().quantize_u8);
+  if (plain && rows && c.out(0).dtype == DType::i8) return quantize_bytes(c, g, parameters<float>(c), kernels::kernels().quantize_s8);
+  if (x.dtype == DType::i32 || x.dtype == DType::f64 || scale.dtype == DType::f64) quantize_tiles<double>(c, g, options);
+  else quantize_tiles<float>(c, g, options);
 }
 
 void infer_quantize(InferContext& c) {
@@ -171,7 +173,8 @@ template <class T>
 using Dequantize = void (*)(const T*, float, int32_t, float*, int64_t);
 
 template <class T>
-void dequantize_rows(RunContext& c, const Granularity& g, const Parameters& p, Dequantize<T> kernel) {
+void dequantize_rows(RunContext& c, const Granularity& g, Dequantize<T> kernel) {
+  const auto p = parameters<float>(c);
   const T* x = c.in(0).as<T>();
   float* y = c.out(0).as<float>();
   c.parallel_ranges(g.count, elementwise_grain, [&](int64_t begin, int64_t end) {
@@ -184,9 +187,10 @@ void dequantize_rows(RunContext& c, const Granularity& g, const Parameters& p, D
   });
 }
 
-// Differences of two i32 do not fit f32: one is taken exactly, in T.
+// T is f64 for i32, whose values f32 does not hold.
 template <class T>
-void dequantize_tiles(RunContext& c, const Granularity& g, const Parameters& p) {
+void dequantize_tiles(RunContext& c, const Granularity& g) {
+  const auto p = parameters<T>(c);
   const View& x = c.in(0);
   View& y = c.out(0);
   c.parallel_ranges(g.count, elementwise_grain, [&](int64_t begin, int64_t end) {
@@ -198,7 +202,7 @@ void dequantize_tiles(RunContext& c, const Granularity& g, const Parameters& p) 
         T* v = values + (first - tile);
         for (int64_t i = 0; i < length; ++i) {
           const int64_t s = scale + i * step;
-          v[i] = (v[i] - (p.zero ? static_cast<T>(p.zero[s]) : T(0))) * static_cast<T>(p.scale[s]);
+          v[i] = (v[i] - (p.zero ? p.zero[s] : T(0))) * p.scale[s];
         }
       });
       store_tile(dtype_of<T>(), values, n, y.dtype, y.data, tile);
@@ -210,13 +214,12 @@ void run_dequantize(RunContext& c) {
   const auto& options = c.prepared<Options>();
   const View &x = c.in(0), &y = c.out(0);
   const Granularity g = granularity(x.shape(), c.in(1).shape(), options.axis, options.block);
-  const Parameters p = parameters(c);
   const bool rows = y.dtype == DType::f32 && (g.per_tensor || g.inner >= 16);
   const auto& table = kernels::kernels();
-  if (rows && x.dtype == DType::u8) return dequantize_rows<uint8_t>(c, g, p, table.dequantize_u8);
-  if (rows && x.dtype == DType::i8) return dequantize_rows<int8_t>(c, g, p, table.dequantize_s8);
-  if (y.dtype == DType::f64 || x.dtype == DType::i32) dequantize_tiles<double>(c, g, p);
-  else dequantize_tiles<float>(c, g, p);
+  if (rows && x.dtype == DType::u8) return dequantize_rows<uint8_t>(c, g, table.dequantize_u8);
+  if (rows && x.dtype == DType::i8) return dequantize_rows<int8_t>(c, g, table.dequantize_s8);
+  if (y.dtype == DType::f64 || x.dtype == DType::i32) dequantize_tiles<double>(c, g);
+  else dequantize_tiles<float>(c, g);
 }
 
 void infer_dequantize(InferContext& c) {
@@ -235,11 +238,41 @@ void infer_dequantize(InferContext& c) {
 
 // The straight-through estimator is a training pass's choice, not this operator's derivative.
 constexpr std::string_view rounding = "piecewise constant: zero wherever it exists";
-void gradient_dequantize(GradientContext& c) {  // with respect to a per-tensor scale
-  if (!c.wants(1) || !c.in(1)->type.ranked || c.in(1)->type.rank() != 0) return;
-  Value* codes = c.emit("CastLike", {c.in(0), c.grad()});
-  if (c.has(2)) codes = c.sub(codes, c.emit("CastLike", {c.in(2), c.grad()}));
-  c.set(1, c.sum_to(c.mul(c.grad(), codes), c.in(1)));
+// With respect to the scale: the sum of gradient times (x - zero point) over what shares it.
+void gradient_dequantize(GradientContext& c) {
+  if (!c.wants(1)) return;
+  const Type &x = c.in(0)->type, &scale = c.in(1)->type;
+  if (!x.is_static() || !scale.is_static())
+    fail(ErrorCode::unsupported, c.node.label(), ": the gradient of its scale needs known shapes; found ", x, " and ", scale);
+  // Differences are the operator's own value at scale 1.
+  Value* ones = c.emit("CastLike", {c.emit("ConstantOfShape", {c.emit("Shape", {c.in(1)})}, {{"value", Tensor::of({1.0f})}}), c.in(1)});
+  Value* codes = c.emit("DequantizeLinear", {c.in(0), ones, c.in(2)}, c.node.attributes);
+  Value* terms = c.emit("CastLike", {c.mul(c.grad(), codes), c.in(1)});
+  const int64_t block = c.attributes().integer("block_size", 0);
+  const int rank = x.rank();
+  int64_t axis = c.attributes().integer("axis", 1);
+  if (axis < 0) axis += rank;
+  std::vector<int64_t> others;
+  if (block == 0 && (scale.rank() == 0 || scale.shape().count() == 1)) {
+    for (int i = 0; i < rank; ++i) others.push_back(i);
+  } else if (block == 0) {
+    for (int i = 0; i < rank; ++i)
+      if (i != axis) others.push_back(i);
+  } else {  // (…, stripes, block, …), the last block filled up with zeros
+    Shape split = x.shape();
+    const int64_t stripes = scale.shape()[static_cast<int>(axis)], missing = stripes * block - split[static_cast<int>(axis)];
+    if (missing > 0) {
+      std::vector<int64_t> pads(static_cast<size_t>(2 * rank), 0);
+      pads[static_cast<size_t>(rank + axis)] = missing;
+      terms = c.emit("Pad", {terms, c.integers(pads)});
+    }
+    split[static_cast<int>(axis)] = stripes;
+    split.insert(static_cast<int>(axis) + 1, block);
+    terms = c.emit("Reshape", {terms, c.integers(std::vector<int64_t>(split.begin(), split.end()))}, {{"allowzero", int64_t{1}}});
+    others.push_back(axis + 1);
+  }
+  Value* sums = others.empty() ? terms : c.emit("ReduceSum", {terms, c.integers(others)}, {{"keepdims", int64_t{0}}});
+  c.set(1, c.reshape_like(sums, c.in(1)));
 }
 
 // ---- DynamicQuantizeLinear
