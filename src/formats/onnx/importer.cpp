@@ -111,12 +111,12 @@ void Importer::add_initializers(const GraphProto& proto, Scope& scope) {
 void Importer::add_outputs(const GraphProto& proto, Scope& scope) {
   auto& graph = scope.graph;
   for (const auto& output : proto.outputs) {
-    if (&proto == &model_.graph && hidden_outputs_.count(output.name)) continue;
     auto at = scope.values.find(output.name);
     if (at == scope.values.end() || !at->second) refuse("graph output '", output.name, "' is made by no node");
     auto* value = at->second;
     // What inference cannot tell (an operator without a rule) is what the file says.
     if (value->type.kind == Type::Kind::none) value->type = read_type(source_, output.bytes, *graph.symbols);
+    if (&proto == &model_.graph && hidden_outputs_.count(output.name)) continue;
     graph.outputs.push_back(value);
     graph.output_names.emplace_back(output.name);
   }
@@ -144,7 +144,7 @@ void Importer::add_node(const NodeProto& node, Scope& scope, int depth) {
   auto arity = static_cast<int>(inputs.size());
   auto captured = captures(node, scope);
   inputs.insert(inputs.end(), captured.begin(), captured.end());
-  auto* made = scope.graph.add_node(std::string(node.op), std::string(node.domain), std::move(inputs), {}, static_cast<int>(count));
+  auto* made = scope.graph.add_node(std::string(node.op), std::string(node.domain), std::move(inputs), {}, 0);
   if (!node.name.empty()) made->name = prefix + std::string(node.name);
   made->version = opset(scope, node);
   set_attributes(node, *made, scope, depth);
@@ -154,13 +154,10 @@ void Importer::add_node(const NodeProto& node, Scope& scope, int depth) {
       }))
     made->set_arity(arity);
   for (size_t i = 0; i < count; ++i) {
-    if (node.outputs[i].empty()) {
-      scope.graph.drop_output(made, static_cast<int>(i));
-      continue;
-    }
-    auto* value = made->output(static_cast<int>(i));
-    scope.graph.rename(value, prefix + std::string(node.outputs[i]));
-    scope.values[node.outputs[i]] = value;
+    const auto name = node.outputs[i];
+    auto* value = scope.graph.add_output(made, name.empty() ? std::string() : prefix + std::string(name));
+    if (name.empty()) scope.graph.drop_output(made, static_cast<int>(i));
+    else scope.values[name] = value;
   }
 }
 
