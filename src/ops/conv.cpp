@@ -52,7 +52,9 @@ std::shared_ptr<const void> prepare(const PrepareContext& c) {
   auto p = std::make_shared<Prepared>();
   p->window = WindowAttributes::of(c.node);
   p->groups = c.attributes().integer("group", 1);
-  if (const Tensor* weight = c.constant(1)) {
+  const Tensor* weight = c.constant(1);
+  // With several outputs for one input channel the kernel's form, and so its packing, depends on X's size. It is small.
+  if (weight && (weight->shape()[1] != 1 || weight->shape()[0] == p->groups)) {
     const int64_t ones[3] = {1, 1, 1};
     Convolution conv = with_weights(weight->shape(), p->groups);
     conv.shape.window = resolve_window(p->window, weight->rank() - 2, ones, weight->shape().data() + 2);

@@ -71,8 +71,10 @@ void infer(InferContext& c) {
             " channels but W ", weight[0].size);
   c.require(!x[1].known() || x[1].size % p.groups == 0, "channels do not divide into ", p.groups, " groups");
   const Dim channels = weight[1] * Dim(p.groups);
-  c.require(!c.has(2) || !c.ranked(2) || (c.rank(2) == 1 && (!c.dims(2)[0].known() || !channels.known() ||
-            c.dims(2)[0].size == channels.size)), "B must have one value per output channel; found ", c.input(2));
+  if (c.has(2) && c.ranked(2)) {
+    const bool fits = c.rank(2) == 1 && (!channels.known() || !c.dims(2)[0].known() || c.dims(2)[0].size == channels.size);
+    c.require(fits, "B must have one value per output channel; found ", c.input(2));
+  }
   for (int length : {p.window.kernel.length, p.window.stride.length, p.window.dilation.length, p.output_padding.length,
                      p.output_shape.length})
     c.require(length == 0 || length == rank, "an attribute has ", length, " entries; expected ", rank);
