@@ -1,6 +1,6 @@
 # find_package(outpost) after `cmake --install`.
 include(CMakePackageConfigHelpers)
-install(TARGETS outpost EXPORT outpost-targets ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
+install(TARGETS outpost outpost_shared EXPORT outpost-targets ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR} LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
 install(DIRECTORY include/outpost DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
 install(EXPORT outpost-targets NAMESPACE outpost:: DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/outpost)
 configure_package_config_file(cmake/outpost-config.cmake.in ${CMAKE_BINARY_DIR}/outpost-config.cmake

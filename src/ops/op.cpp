@@ -2,6 +2,8 @@
 #include "ops/op.h"
 
 #include <algorithm>
+#include <mutex>
+#include <shared_mutex>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -37,6 +39,24 @@ const Table& table() {
   return t;
 }
 
+// Operators that the program brought along: few, and looked for only when the table does not have the name.
+struct Guests {
+  std::shared_mutex mutex;
+  std::vector<const OpDef*> all;
+};
+
+Guests& guests() {
+  static Guests g;
+  return g;
+}
+
+const OpDef* find_guest(std::string_view domain, std::string_view name) noexcept {
+  std::shared_lock lock(guests().mutex);
+  for (const OpDef* def : guests().all)
+    if (def->name == name && def->domain == domain) return def;
+  return nullptr;
+}
+
 std::string near_matches(const Node& node) {
   auto it = table().by_name.find(node.op);
   if (it != table().by_name.end()) return text("; it exists in domain '", it->second.front()->domain.empty() ? "ai.onnx" : it->second.front()->domain, "'");
@@ -48,10 +68,16 @@ std::string near_matches(const Node& node) {
 const OpDef* find_op(std::string_view domain, std::string_view name) noexcept {
   if (domain == "ai.onnx") domain = "";
   auto it = table().by_name.find(name);
-  if (it == table().by_name.end()) return nullptr;
-  for (const OpDef* def : it->second)
-    if (def->domain == domain) return def;
-  return nullptr;
+  if (it != table().by_name.end())
+    for (const OpDef* def : it->second)
+      if (def->domain == domain) return def;
+  return find_guest(domain, name);
+}
+
+void register_op(const OpDef& def) {
+  if (find_op(def.domain, def.name)) fail(ErrorCode::invalid_argument, "there is an operator ", def.name, " in domain '", def.domain, "' already");
+  std::unique_lock lock(guests().mutex);
+  guests().all.push_back(&def);
 }
 
 std::span<const OpDef* const> all_ops() noexcept { return table().all; }

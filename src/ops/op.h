@@ -156,6 +156,9 @@ struct OpDef {
 const OpDef* find_op(std::string_view domain, std::string_view name) noexcept;
 // All of them, in list order.
 std::span<const OpDef* const> all_ops() noexcept;
+// Adds an operator that a program brings along; it must live as long as the process. Throws Error(invalid_argument) when
+// there is one of that domain and name. Thread-safe, as the look-ups are.
+void register_op(const OpDef& def);
 // Resolves node.def; throws Error(unsupported) naming the node and near matches.
 void resolve(Node& node);
 
