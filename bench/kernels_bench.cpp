@@ -1,6 +1,6 @@
 // Speed of the CPU kernels on one thread: GFLOP/s (or GB/s) and the percentage of an independent measure of the peak,
 // a loop of fused multiply-adds that touches no memory. Minimum CPU time of repeated runs.
-//   kernels_bench [family] [isa]        families: gemm, vec, reduce, conv, pool, move; default: all, the best set
+//   kernels_bench [part of a name | all] [isa]      names begin with gemm, unary, binary, reduce, conv, pool, move
 #include <algorithm>
 #include <cstdio>
 #include <cstring>
@@ -75,12 +75,19 @@ double peak_gflops() {
 
 double peak = 0;
 
-void report(const std::string& name, double flops, double bytes, double took) {
-  std::printf("%-44s %10.2f us", name.c_str(), took * 1e6);
+const char* filter = "";
+
+// Runs and prints one case if its name contains the filter.
+template <class F>
+void measure(const std::string& name, double flops, double bytes, F run) {
+  if (!std::strstr(name.c_str(), filter)) return;
+  const double took = seconds(run);
+  std::printf("%-50s %10.2f us", name.c_str(), took * 1e6);
   if (flops > 0) std::printf(" %8.1f GFLOP/s", flops / took * 1e-9);
   if (flops > 0 && peak > 0) std::printf(" %5.1f %%", flops / took * 1e-7 / peak);
   if (bytes > 0) std::printf(" %8.1f GB/s", bytes / took * 1e-9);
   std::printf("\n");
+  std::fflush(stdout);
 }
 
 struct Memory {
@@ -98,11 +105,11 @@ void gemm_case(int64_t m, int64_t n, int64_t k, bool packed, bool b_transposed =
   if (packed) kernels().gemm_pack_b(g, pack.data()), g.packed_b = pack.data();
   Memory scratch(kernels().gemm_scratch_bytes(g));
   const int64_t tiles = kernels().gemm_tiles(g);
-  const double took = seconds([&] { kernels().gemm(g, 0, tiles, scratch.data()); });
   char name[100];
   std::snprintf(name, sizeof name, "gemm %ldx%ldx%ld%s%s%s (%ld tiles)", long(m), long(n), long(k),
                 packed ? " packed" : "", b_transposed ? " B^T" : "", a_transposed ? " A^T" : "", long(tiles));
-  report(name, 2.0 * double(m) * double(n) * double(k), m < 4 ? 4.0 * double(k) * double(n) : 0, took);
+  measure(name, 2.0 * double(m) * double(n) * double(k), m < 4 ? 4.0 * double(k) * double(n) : 0,
+          [&] { kernels().gemm(g, 0, tiles, scratch.data()); });
 }
 
 void gemm() {
@@ -143,28 +150,149 @@ void vec() {
                            "erf",       "gelu_erf",     "gelu_tanh", "silu",       "softplus", "softsign",
                            "hardswish", "hard_sigmoid", "elu",       "celu",       "selu",     "mish",
                            "clip",      "floor",        "ceil",      "round_even", "sin",      "cos"};
-    for (int f = 0; f < int(Unary::count); ++f) {
-      const double took = seconds([&] { kernels().unary[f](x.data(), y.data(), n, 0.1f, 1.0f); });
-      report(std::string(names[f]) + " n=" + std::to_string(n), 0, 8.0 * double(n), took);
-    }
-    const double took = seconds([&] { kernels().binary[0](x.data(), 1, z.data(), 1, y.data(), n); });
-    report("add n=" + std::to_string(n), 0, 12.0 * double(n), took);
+    for (int f = 0; f < int(Unary::count); ++f)
+      measure("unary " + std::string(names[f]) + " n=" + std::to_string(n), 0, 8.0 * double(n),
+              [&] { kernels().unary[f](x.data(), y.data(), n, 0.1f, 1.0f); });
+    measure("binary add n=" + std::to_string(n), 0, 12.0 * double(n),
+            [&] { kernels().binary[0](x.data(), 1, z.data(), 1, y.data(), n); });
   }
 }
 
-struct Family {
+void reduce() {
+  const int64_t rows = 512, columns = 768, count = rows * columns;
+  std::vector<float> x(count, 0.7f), y(count), scale(columns, 1.0f);
+  const Kernels& k = kernels();
+  for (int f = 0; f < int(Reduce::count); ++f) {
+    measure("reduce rows " + std::to_string(f), 0, 4.0 * count,
+            [&] { k.reduce_rows[f](x.data(), rows, columns, columns, y.data()); });
+    measure("reduce columns " + std::to_string(f), 0, 4.0 * count,
+            [&] { k.reduce_columns[f](x.data(), rows, columns, columns, y.data()); });
+  }
+  measure("reduce argmax rows", 0, 4.0 * count, [&] {
+    int64_t at[512];
+    k.argmax_rows(x.data(), rows, columns, columns, false, at);
+  });
+  measure("reduce softmax rows", 0, 8.0 * count, [&] { k.softmax_rows(x.data(), y.data(), rows, columns); });
+  measure("reduce softmax columns", 0, 8.0 * count,
+          [&] { k.softmax_columns(x.data(), y.data(), rows, columns, columns); });
+  measure("reduce layer_norm rows", 0, 8.0 * count, [&] {
+    k.layer_norm_rows(x.data(), scale.data(), scale.data(), 1e-5f, y.data(), nullptr, nullptr, rows, columns);
+  });
+  measure("reduce rms_norm rows", 0, 8.0 * count,
+          [&] { k.rms_norm_rows(x.data(), scale.data(), 1e-5f, y.data(), nullptr, rows, columns); });
+}
+
+struct ConvCase {
   const char* name;
-  void (*run)();
+  int64_t groups, in_channels, out_channels, in, kernel, stride;
+  int times;  // in the model
 };
-const Family families[] = {{"gemm", gemm}, {"vec", vec}};
+
+void conv() {
+  const ConvCase cases[] = {
+      {"resnet stem", 1, 3, 64, 224, 7, 2, 1},
+      {"resnet 56 1x1", 1, 64, 64, 56, 1, 1, 1},
+      {"resnet 56 3x3", 1, 64, 64, 56, 3, 1, 3},
+      {"resnet 56 1x1 up", 1, 64, 256, 56, 1, 1, 4},
+      {"resnet 56 1x1 down", 1, 256, 64, 56, 1, 1, 2},
+      {"resnet 56 to 28 1x1", 1, 256, 128, 56, 1, 1, 1},
+      {"resnet 56 to 28 3x3", 1, 128, 128, 56, 3, 2, 1},
+      {"resnet 28 shortcut", 1, 256, 512, 56, 1, 2, 1},
+      {"resnet 28 1x1 up", 1, 128, 512, 28, 1, 1, 4},
+      {"resnet 28 1x1 down", 1, 512, 128, 28, 1, 1, 3},
+      {"resnet 28 3x3", 1, 128, 128, 28, 3, 1, 3},
+      {"resnet 28 to 14 1x1", 1, 512, 256, 28, 1, 1, 1},
+      {"resnet 28 to 14 3x3", 1, 256, 256, 28, 3, 2, 1},
+      {"resnet 14 shortcut", 1, 512, 1024, 28, 1, 2, 1},
+      {"resnet 14 1x1 up", 1, 256, 1024, 14, 1, 1, 6},
+      {"resnet 14 1x1 down", 1, 1024, 256, 14, 1, 1, 5},
+      {"resnet 14 3x3", 1, 256, 256, 14, 3, 1, 5},
+      {"resnet 14 to 7 1x1", 1, 1024, 512, 14, 1, 1, 1},
+      {"resnet 14 to 7 3x3", 1, 512, 512, 14, 3, 2, 1},
+      {"resnet 7 shortcut", 1, 1024, 2048, 14, 1, 2, 1},
+      {"resnet 7 1x1 up", 1, 512, 2048, 7, 1, 1, 3},
+      {"resnet 7 1x1 down", 1, 2048, 512, 7, 1, 1, 2},
+      {"resnet 7 3x3", 1, 512, 512, 7, 3, 1, 2},
+      {"yolo 320 3x3 s2", 1, 16, 32, 320, 3, 2, 1},
+      {"yolo 160 3x3", 1, 16, 16, 160, 3, 1, 2},
+      {"yolo 80 3x3", 1, 64, 64, 80, 3, 1, 6},
+      {"depthwise 112 3x3", 32, 32, 32, 112, 3, 1, 1},
+      {"depthwise 56 3x3", 144, 144, 144, 56, 3, 1, 1},
+      {"depthwise 56 3x3 s2", 144, 144, 144, 56, 3, 2, 1},
+      {"depthwise 14 3x3", 384, 384, 384, 14, 3, 1, 4},
+      {"depthwise 7 3x3", 960, 960, 960, 7, 3, 1, 3},
+  };
+  double total = 0, flops_total = 0;
+  for (const ConvCase& s : cases) {
+    if (!std::strstr((std::string("conv ") + s.name).c_str(), filter)) continue;
+    const int64_t pad = s.kernel / 2, out = (s.in + 2 * pad - s.kernel) / s.stride + 1;
+    Conv c{.groups = s.groups, .in_channels = s.in_channels, .out_channels = s.out_channels};
+    for (int a = 1; a < 3; ++a) {
+      c.window.in[a] = s.in, c.window.out[a] = out, c.window.kernel[a] = s.kernel, c.window.stride[a] = s.stride;
+      c.window.pad[a] = pad;
+    }
+    const int64_t k = s.in_channels / s.groups * s.kernel * s.kernel;
+    std::vector<float> x(s.in_channels * s.in * s.in, 0.25f), w(s.out_channels * k, 0.5f),
+        y(s.out_channels * out * out);
+    std::vector<float> bias(s.out_channels);
+    c.x = x.data(), c.y = y.data();
+    c.epilogue = {.row_bias = bias.data(), .activation = Activation::relu};
+    Memory packed(kernels().conv_pack_bytes(c)), scratch(kernels().conv_scratch_bytes(c));
+    kernels().conv_pack(c, w.data(), packed.data());
+    c.packed_weights = packed.data();
+    const int64_t tiles = kernels().conv_tiles(c);
+    const double flops = 2.0 * double(s.out_channels * k) * double(out * out);
+    double took = 0;
+    measure(std::string("conv ") + s.name + " (" + std::to_string(tiles) + " tiles)", flops, 0, [&] {
+      const double start = cpu_seconds();
+      kernels().conv(c, 0, tiles, scratch.data());
+      const double now = cpu_seconds() - start;
+      took = took == 0 ? now : std::min(took, now);
+    });
+    if (std::strncmp(s.name, "resnet", 6) == 0) total += took * s.times, flops_total += flops * s.times;
+  }
+  if (total > 0)
+    std::printf("the resnet layers above, as often as ResNet-50 has them: %.2f ms, %.1f GFLOP/s, %.1f %% of peak\n",
+                total * 1e3, flops_total / total * 1e-9, flops_total / total * 1e-7 / peak);
+}
+
+void pool() {
+  const int64_t channels = 64;
+  std::vector<float> x(channels * 112 * 112, 0.5f), y(x.size());
+  for (const int64_t stride : {1, 2}) {
+    Pool p;
+    for (int a = 1; a < 3; ++a) {
+      p.window.in[a] = 112, p.window.kernel[a] = 3, p.window.stride[a] = stride, p.window.pad[a] = 1;
+      p.window.out[a] = (112 - 1) / stride + 1;
+    }
+    p.x = x.data(), p.y = y.data();
+    const double bytes = 4.0 * channels * (112 * 112 + p.window.out[1] * p.window.out[2]);
+    const std::string name = " 3x3 stride " + std::to_string(stride);
+    measure("pool max" + name, 0, bytes, [&] { kernels().max_pool(p, 0, channels); });
+    measure("pool average" + name, 0, bytes, [&] { kernels().average_pool(p, 0, channels); });
+  }
+}
+
+void move() {
+  const int64_t rows = 512, columns = 768;
+  std::vector<double> x(rows * columns), y(rows * columns);
+  for (const int width : {1, 2, 4, 8})
+    measure("move transpose " + std::to_string(width) + " bytes", 0, 2.0 * width * rows * columns,
+            [&] { kernels().transpose(width, x.data(), columns, y.data(), rows, rows, columns); });
+  const int64_t shape[] = {12, 128, 64}, heads[] = {64, 768, 1}, keys[] = {64, 1, 768}, key_shape[] = {12, 64, 128};
+  measure("move heads (128, 12, 64) to (12, 128, 64)", 0, 8.0 * 128 * 768,
+          [&] { kernels().gather_strided(4, 3, shape, heads, x.data(), y.data()); });
+  measure("move keys (128, 12, 64) to (12, 64, 128)", 0, 8.0 * 128 * 768,
+          [&] { kernels().gather_strided(4, 3, key_shape, keys, x.data(), y.data()); });
+}
 
 }  // namespace
 
 int main(int count, char** arguments) {
   if (count > 2 && !select_kernels(arguments[2])) return std::fprintf(stderr, "no such instruction set here\n"), 2;
+  if (count > 1 && std::strcmp(arguments[1], "all") != 0) filter = arguments[1];
   peak = peak_gflops();
   std::printf("%s, fused multiply-add peak %.1f GFLOP/s\n", kernels().isa, peak);
-  for (const Family& family : families)
-    if (count < 2 || std::strcmp(arguments[1], "all") == 0 || std::strcmp(arguments[1], family.name) == 0) family.run();
+  for (const auto run : {gemm, vec, reduce, conv, pool, move}) run();
   return 0;
 }
