@@ -37,7 +37,11 @@ void infer(InferContext& c) {
     inputs.insert(inputs.end(), captures.begin(), captures.end());
     return inputs;
   });
-  for (int i = 0; i < states; ++i) c.output(i, types[static_cast<size_t>(i)]);
+  for (int i = 0; i < states; ++i) {  // an optional that the body turns into what it holds: that is what comes out
+    const Type &held = types[static_cast<size_t>(i)], &made = outputs[static_cast<size_t>(i) + 1];
+    const bool unwrapped = held.kind == Type::Kind::optional && held.element && made.kind != Type::Kind::optional && made.kind != Type::Kind::none;
+    c.output(i, unwrapped ? *held.element : held);
+  }
   for (int i = states; i < c.outputs(); ++i) {
     const Type& row = outputs[static_cast<size_t>(i) + 1];
     if (!row.is_tensor()) continue;
