@@ -62,7 +62,7 @@ fs::path light_output(const fs::path& model, size_t i) {
 
 void find_cases(const fs::path& folder, std::vector<Case>& cases) {
   if (fs::exists(folder / "model.onnx")) {
-    Case found{fs::absolute(folder).lexically_normal().filename().string(), folder / "model.onnx", {}};
+    Case found{(fs::absolute(folder) / "").lexically_normal().parent_path().filename().string(), folder / "model.onnx", {}};
     for (const auto& path : sorted_entries(folder))
       if (path.filename().string().starts_with("test_data_set_")) found.data_sets.push_back(path);
     cases.push_back(std::move(found));
@@ -81,8 +81,8 @@ class Model {
   Model(const fs::path& path, int threads) {
     auto graph = load_onnx(path);
     for (const auto* input : graph->inputs()) input_types_.push_back(input->type);
+    for (const auto* output : graph->outputs) output_kinds_.push_back(output->type.kind);  // as declared: so are the .pb files
     upgrade_graph(*graph);
-    for (const auto* output : graph->outputs) output_kinds_.push_back(output->type.kind);
     optimise(*graph);
     find_random_values(*graph);
     program_ = Program::compile(graph, {.threads = threads});
