@@ -14,6 +14,7 @@ enum Input { ids_input, segments_input, words_input, places_input, kinds_input, 
 
 void infer(InferContext& c) {
   c.require_inputs(7, 9);
+  for (int i : {ids_input, words_input, places_input, gamma_input, beta_input}) c.input(i);  // must be there
   for (int i : {ids_input, segments_input, mask_input, positions_input}) c.require_dtype(i, {DType::i32});
   c.require_dtype(words_input, {DType::f32, DType::f16});
   for (int i : {places_input, kinds_input, gamma_input, beta_input}) c.require_same_dtype(words_input, i);
@@ -108,7 +109,7 @@ void run(RunContext& c) {
 }  // namespace
 
 OUTPOST_DEFINE_OP(ms_EmbedLayerNormalization, .name = "EmbedLayerNormalization", .domain = "com.microsoft", .since = 1, .first = 1,
-                  .min_inputs = 7, .max_inputs = 9, .min_outputs = 1, .max_outputs = 3, .doc = "embeddings added up and normalised",
+                  .min_inputs = 1, .max_inputs = 9, .min_outputs = 1, .max_outputs = 3, .doc = "embeddings added up and normalised",
                   .infer = infer, .run = run, .scratch = scratch,
                   .cases = R"(epsilon=0.001 | i32[2,3]={0,1,2,3,4,5} i32[2,3]={0,0,1,0,1,1} f32[6,8] f32[4,8] f32[2,8] f32[8] f32[8] i32[2,3]={1,1,0,1,1,1}
 epsilon=0.001 | i32[1,2]={0,1} - f32[6,8] f32[4,8] - f32[8] f32[8])");

@@ -33,6 +33,7 @@ Sizes sizes(const Context& c, const Attributes& a) {
 
 void infer(InferContext& c) {
   c.require_inputs(7, 14);
+  for (int i : {q_input, last_input, total_input}) c.input(i);  // must be there
   c.require_dtype(q_input, {DType::f32, DType::f16, DType::bf16});
   for (int i : {k_input, v_input, past_k_input, past_v_input, cos_input, sin_input}) c.require_same_dtype(q_input, i);
   for (int i : {last_input, total_input}) c.require_dtype(i, {DType::i32});
@@ -176,7 +177,8 @@ Attend describe(RunContext& c, const Sizes& s, const Places& p) {
   t.softcap = a.real("softcap", 0);
   t.offsets = p.past, t.valid_keys = p.total;
   t.right = 0;
-  t.left = std::max<int64_t>(-1, a.integer("local_window_size", -1));
+  const int64_t window = a.integer("local_window_size", -1);  // keys seen, the own one included
+  t.left = window < 0 ? -1 : std::max<int64_t>(0, window - 1);
   t.zero_sink = a.integer("smooth_softmax", 0) == 1;
   if (c.has(score_input)) t.masks[0] = microsoft::score_bias(c.in(score_input));
   return t;
@@ -249,7 +251,7 @@ Cost cost(const CostContext& c) {
 
 }  // namespace
 
-OUTPOST_DEFINE_OP(ms_GroupQueryAttention, .name = "GroupQueryAttention", .domain = "com.microsoft", .since = 1, .first = 1, .min_inputs = 7,
+OUTPOST_DEFINE_OP(ms_GroupQueryAttention, .name = "GroupQueryAttention", .domain = "com.microsoft", .since = 1, .first = 1, .min_inputs = 1,
                   .max_inputs = 14, .min_outputs = 1, .max_outputs = 4, .doc = "causal attention with grouped heads on a cache", .infer = infer,
                   .run = run, .cost = cost,
                   .cases = R"(num_heads=4 kv_num_heads=2 | f32[2,3,16] f32[2,3,8] f32[2,3,8] - - i32[2]={2,2} i32[]={3}
