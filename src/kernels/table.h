@@ -11,6 +11,7 @@
   FAMILY(binary)                        \
   FAMILY(convert)                       \
   FAMILY(gemm)                          \
+  FAMILY(gemm_int8)                     \
   FAMILY(reduce)                        \
   FAMILY(normalize)                     \
   FAMILY(mix)                           \
