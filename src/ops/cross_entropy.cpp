@@ -219,7 +219,7 @@ OUTPOST_DEFINE_OP(NegativeLogLikelihoodLoss, .name = "NegativeLogLikelihoodLoss"
                   .doc = "minus the log-probability of the target class, weighted and reduced", .infer = infer, .run = run<false>,
                   .gradient = gradient<false>, .cost = cost, .scratch = scratch<false>,
                   .cases = R"( | f32[3,4] i64[3]={0,3,1}
-reduction="none" | f32[2,3,2] i64[2,2]={0,2,1,1} f32[3](0.5,2)
+reduction="none" | f32[2,3,2] i64[2,2]={0,2,1,1} f32[3]={0.5,1.5,2.0}
 reduction="sum" ignore_index=1 | f32[2,3,1] i32[2,1]={0,1}
 reduction="sum" | f32[0,4] i64[0])");
 
@@ -227,7 +227,7 @@ OUTPOST_DEFINE_OP(SoftmaxCrossEntropyLoss, .name = "SoftmaxCrossEntropyLoss", .s
                   .min_outputs = 1, .max_outputs = 2, .doc = "cross entropy of softmax(scores) with the target class", .infer = infer,
                   .run = run<true>, .gradient = gradient<true>, .cost = cost, .scratch = scratch<true>,
                   .cases = R"( | f32[3,4] i64[3]={0,3,1}
-reduction="none" | f32[2,3,2] i64[2,2]={0,2,1,1} f32[3](0.5,2)
+reduction="none" | f32[2,3,2] i64[2,2]={0,2,1,1} f32[3]={0.5,1.5,2.0}
 reduction="mean" ignore_index=-7 | f32[2,3,1] i64[2,1]={0,-7}
 reduction="sum" | f32[0,4] i64[0])");
 

@@ -111,8 +111,16 @@ Tensor parse_input(const std::string& line, const std::string& text, Random& ran
 
 DType as(const Tensor& t, DType real) { return t.dtype() == DType::f32 ? real : t.dtype(); }
 
-bool constant_like(const Tensor& t) {
-  return t.defined() && (t.dtype() == DType::i64 || t.dtype() == DType::i32 || t.dtype() == DType::boolean || t.dtype() == DType::string) && t.rank() <= 1;
+Tensor converted(const Tensor& t, DType real) {
+  if (as(t, real) == t.dtype()) return t.clone();
+  Tensor x(real, t.shape());
+  convert(t.dtype(), t.raw(), real, x.raw(), t.count());
+  return x;
+}
+
+bool constant_like(const Case& c, size_t i) {
+  const Tensor& t = c.inputs[i];
+  return t.defined() && (c.given[i] || (t.dtype() == DType::i64 || t.dtype() == DType::i32 || t.dtype() == DType::boolean || t.dtype() == DType::string) && t.rank() <= 1);
 }
 
 }  // namespace
@@ -153,7 +161,10 @@ Case parse_case(const OpDef& def, const std::string& line) {
     uint64_t seed = 1469598103934665603u;
     for (char ch : line) seed = (seed ^ static_cast<unsigned char>(ch)) * 1099511628211u;
     Random random(seed);
-    for (const std::string& i : split(sections[1], ' ')) c.inputs.push_back(i == "-" ? Tensor() : parse_input(line, i, random));
+    for (const std::string& i : split(sections[1], ' ')) {
+      c.inputs.push_back(i == "-" ? Tensor() : parse_input(line, i, random));
+      c.given.push_back(i.find("={") != std::string::npos);
+    }
     c.outputs = sections.size() > 2 ? std::stoi(trim(sections[2])) : std::max(1, def.min_outputs);
   } catch (const std::logic_error& e) {
     bad(line, e.what());
@@ -166,11 +177,12 @@ Built build(const Case& c, const BuildOptions& o) {
   b.graph = std::make_shared<Graph>();
   Graph& g = *b.graph;
   std::vector<Value*> values;
-  for (const Tensor& t : c.inputs) {
+  for (size_t i = 0; i < c.inputs.size(); ++i) {
+    const Tensor& t = c.inputs[i];
     if (!t.defined()) {
       values.push_back(nullptr);
-    } else if (o.constants && constant_like(t)) {
-      values.push_back(g.add_constant(t.clone()));
+    } else if (o.constants && constant_like(c, i)) {
+      values.push_back(g.add_constant(converted(t, o.real)));
     } else {
       Value* v = g.add_input(text("x", values.size()), Type::tensor(as(t, o.real), t.shape()));
       if (o.copy_inputs && t.rank() > 0) v = Builder(g, nullptr).emit("Concat", {v}, {{"axis", int64_t{0}}});
@@ -184,12 +196,10 @@ Built build(const Case& c, const BuildOptions& o) {
 
 std::vector<Tensor> graph_inputs(const Case& c, const BuildOptions& o) {
   std::vector<Tensor> inputs;
-  for (const Tensor& t : c.inputs) {
-    if (!t.defined() || (o.constants && constant_like(t))) continue;
-    Tensor x(as(t, o.real), t.shape());
-    if (x.dtype() == t.dtype()) x = t;
-    else convert(t.dtype(), t.raw(), x.dtype(), x.raw(), t.count());
-    inputs.push_back(std::move(x));
+  for (size_t i = 0; i < c.inputs.size(); ++i) {
+    const Tensor& t = c.inputs[i];
+    if (!t.defined() || (o.constants && constant_like(c, i))) continue;
+    inputs.push_back(converted(t, o.real));
   }
   return inputs;
 }

@@ -16,6 +16,7 @@ struct Case {
   std::string line;
   Attributes attributes;
   std::vector<Tensor> inputs;   // undefined where absent
+  std::vector<bool> given;      // written out as ={…}: constants of the operation, no gradient is asked for
   int outputs = 1;
 };
 
@@ -32,7 +33,7 @@ struct Built {
 struct BuildOptions {
   DType real = DType::f32;      // f32 inputs become this type
   bool copy_inputs = false;     // every input passes through a Concat of one, so that the node may work in place
-  bool constants = true;        // integer inputs become constants
+  bool constants = true;        // integer inputs, and those written out, become constants
 };
 Built build(const Case& c, const BuildOptions& options = {});
 // The case's inputs for that graph.

@@ -123,7 +123,7 @@ constexpr std::string_view why = "an optimizer's step is where gradients end";
 OUTPOST_DEFINE_OP(training_Adam, .name = "Adam", .domain = "ai.onnx.preview.training", .since = 1, .first = 1, .min_inputs = 6, .max_inputs = -1,
                   .min_outputs = 3, .max_outputs = -1, .doc = "one step of Adam", .infer = infer_adam, .run = run_adam, .no_gradient = why,
                   .cases = R"(alpha=0.9 norm_coefficient=0.01 | f32[](0,1) i64[]={3} f32[4,3] f32[4,3] f32[4,3] f32[4,3](0,1)
- | f32[1](0,1) i64[]={0} f32[0] f32[2] f32[0] f32[2] f32[0] f32[2] f32[0](0,1) f32[2](0,1))");
+ | f32[1](0,1) i64[]={0} f32[0] f32[2] f32[0] f32[2] f32[0] f32[2] f32[0](0,1) f32[2](0,1) | 6)");
 
 OUTPOST_DEFINE_OP(training_Adagrad, .name = "Adagrad", .domain = "ai.onnx.preview.training", .since = 1, .first = 1, .min_inputs = 5,
                   .max_inputs = -1, .min_outputs = 2, .max_outputs = -1, .doc = "one step of Adagrad", .infer = infer_adagrad,
