@@ -34,22 +34,26 @@ void Frame::charge(size_t bytes, std::string_view what) {
   used_ += bytes;
 }
 
-// A tensor of this dtype and shape: the cached one if nobody holds it, else new.
-Tensor Frame::fresh(Tensor& cache, DType dtype, const Shape& shape) {
+// A tensor of this dtype and shape: a slot's memory if nobody holds it, else new memory in place of a slot's. What was
+// in the slot is free, or belongs to whoever holds it: either way no longer this frame's.
+Tensor Frame::fresh(std::span<Tensor> slots, DType dtype, const Shape& shape) {
   const size_t bytes = bytes_for(dtype, checked_count(shape));
-  if (reusable(cache, dtype, bytes)) {
-    if (!(cache.shape() == shape && cache.dtype() == dtype)) {
-      Buffer b = cache.buffer();
-      cache = Tensor();
-      cache = Tensor::share(std::move(b.owner), b.data, dtype, shape, b.bytes);
+  for (Tensor& t : slots) {
+    if (!reusable(t, dtype, bytes)) continue;
+    if (!(t.shape() == shape && t.dtype() == dtype)) {
+      Buffer b = t.buffer();
+      t = Tensor();
+      t = Tensor::share(std::move(b.owner), b.data, dtype, shape, b.bytes);
     }
-    return cache;
+    return t;
   }
-  if (cache.defined() && cache.buffer().owner.use_count() == 1) used_ -= std::min(used_, cache.buffer().bytes);
-  cache = Tensor();
+  auto held = [](const Tensor& t) { return t.defined() && t.buffer().owner.use_count() > 1; };
+  Tensor& slot = *std::min_element(slots.begin(), slots.end(), [&](const Tensor& a, const Tensor& b) { return held(a) < held(b); });
+  if (slot.defined()) used_ -= std::min(used_, slot.buffer().bytes);
+  slot = Tensor();
   charge(bytes, "output");
-  cache = Tensor(dtype, shape);
-  return cache;
+  slot = Tensor(dtype, shape);
+  return slot;
 }
 
 bool Frame::same_inputs(std::span<const Datum* const> inputs) const {
@@ -261,7 +265,7 @@ void Frame::keep_states(const Layout& last) {
     const int id = program_.state_writes_[i];
     const Place& p = last.places[id];
     const View v = p.where == Where::unset ? views_[id] : View{views_[id].data, &p.shape, p.dtype};
-    Tensor next = fresh(state_cache_[i], v.dtype, v.shape());
+    Tensor next = fresh({&state_cache_[i], 1}, v.dtype, v.shape());
     copy_values(v, next);
     state_cache_[i] = std::move(state_->values[i]);
     state_->values[i] = std::move(next);
@@ -270,8 +274,9 @@ void Frame::keep_states(const Layout& last) {
 
 void Frame::release() {
   segments_.clear();
-  for (auto* list : {&owned_, &output_cache_, &state_cache_, &contiguous_inputs_, &temporaries_})
+  for (auto* list : {&owned_, &state_cache_, &contiguous_inputs_, &temporaries_})
     for (Tensor& t : *list) t = Tensor();
+  for (auto& slots : output_cache_) slots = {};
   used_ = 0;
 }
 

@@ -2,6 +2,7 @@
 // every step, so that a steady-state run patches the callers' addresses and calls the steps: nothing is allocated.
 // Frames are kept by their program and reused; memory grows to what the largest run needed.
 #pragma once
+#include <array>
 #include <map>
 
 #include "runtime/layout.h"
@@ -62,7 +63,7 @@ class Frame final : public RunServices {
   void forget_after(size_t depth);
   void release();
   void charge(size_t bytes, std::string_view what);
-  Tensor fresh(Tensor& cache, DType dtype, const Shape& shape);
+  Tensor fresh(std::span<Tensor> slots, DType dtype, const Shape& shape);
 
   const Program& program_;
   std::vector<View> views_;
@@ -71,7 +72,8 @@ class Frame final : public RunServices {
   std::vector<Tensor> owned_;
   std::vector<Datum> datums_;
   std::vector<std::unique_ptr<Segment>> segments_;
-  std::vector<Tensor> output_cache_, state_cache_, contiguous_inputs_;
+  std::vector<std::array<Tensor, 2>> output_cache_;  // two: a loop holds the last iteration's while it makes the next
+  std::vector<Tensor> state_cache_, contiguous_inputs_;
   std::vector<Tensor> temporaries_;
   size_t temporaries_used_ = 0;
   std::map<std::pair<const StepInfo*, std::string_view>, std::unique_ptr<BodyRunner>> bodies_;

@@ -21,6 +21,15 @@ Datum owning(Datum d) {
   return Datum::sequence(std::move(copies));
 }
 
+// What the items of a sequence take. A loop may carry one from iteration to iteration, in no frame's books.
+size_t bytes_held(const Datum& d) {
+  if (d.kind() == Datum::Kind::tensor) return d.tensor().bytes();
+  if (d.kind() != Datum::Kind::sequence) return 0;
+  size_t sum = d.items().size() * sizeof(Datum);
+  for (const Datum& item : d.items()) sum += bytes_held(item);
+  return sum;
+}
+
 }  // namespace
 
 Type type_of(const Datum& d) {
@@ -111,9 +120,14 @@ SubgraphRunner& Frame::subgraph(std::string_view attribute) {
 
 std::vector<Datum> BodyRunner::run(std::span<const Datum> inputs) {
   pointers_.clear();
-  for (const Datum& d : inputs) pointers_.push_back(&d);
+  size_t held = 0;
+  for (const Datum& d : inputs) {
+    pointers_.push_back(&d);
+    if (d.kind() == Datum::Kind::sequence) held += bytes_held(d);
+  }
   ExecuteOptions options = frame_.options();
-  options.memory_limit_bytes = std::max<size_t>(1, frame_.remaining_bytes());
+  if (held >= frame_.remaining_bytes()) fail(ErrorCode::limit, "the sequences that a loop carries hold ", held, " bytes, which passes the run's memory limit");
+  options.memory_limit_bytes = frame_.remaining_bytes() - held;
   options.profile = nullptr;
   std::vector<Datum> outputs(body_->graph().outputs.size());
   state_.random = frame_.state().random;
