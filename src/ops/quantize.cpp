@@ -295,14 +295,13 @@ void run_dynamic(RunContext& c) {
     low = std::min(low, extremes[2 * t]);
     high = std::max(high, extremes[2 * t + 1]);
   }
-  const float scale = (high - low) / 255.0f;
-  const float raw = scale > 0 ? std::nearbyint(-low / scale) : 0;
+  const float range = high - low, scale = range == 0 ? 1 : range / 255.0f;  // all zero: any scale does
+  const float raw = std::nearbyint(-low / scale);
   const int32_t zero = raw >= 0 && raw <= 255 ? static_cast<int32_t>(raw) : raw > 255 ? 255 : 0;
   *c.out(1).as<float>() = scale;
   *c.out(2).as<uint8_t>() = static_cast<uint8_t>(zero);
-  const float divisor = scale > 0 ? scale : 1;  // all zero
   c.parallel_ranges(count, elementwise_grain, [&](int64_t begin, int64_t end) {
-    table.quantize_u8(x.as<float>() + begin, divisor, zero, c.out(0).as<uint8_t>() + begin, end - begin);
+    table.quantize_u8(x.as<float>() + begin, scale, zero, c.out(0).as<uint8_t>() + begin, end - begin);
   });
 }
 
