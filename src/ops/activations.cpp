@@ -54,12 +54,19 @@ constexpr UnaryRows softplus_rows = float_rows<softplus, K::softplus>();
 constexpr UnaryRows softsign_rows = float_rows<softsign, K::softsign>();
 constexpr UnaryRows mish_rows = float_rows<mish, K::mish>();
 
-std::shared_ptr<const void> parameters(double a, double b = 0) { return std::make_shared<UnaryParameters>(UnaryParameters{a, b}); }
+std::shared_ptr<const void> parameters(double a, double b = 0) {
+  return std::make_shared<UnaryParameters>(UnaryParameters{a, b});
+}
 
-std::shared_ptr<const void> prepare_leaky(const PrepareContext& c) { return parameters(c.attributes().real("alpha", 0.01f)); }
-std::shared_ptr<const void> prepare_alpha(const PrepareContext& c) { return parameters(c.attributes().real("alpha", 1)); }
+std::shared_ptr<const void> prepare_leaky(const PrepareContext& c) {
+  return parameters(c.attributes().real("alpha", 0.01f));
+}
+std::shared_ptr<const void> prepare_alpha(const PrepareContext& c) {
+  return parameters(c.attributes().real("alpha", 1));
+}
 std::shared_ptr<const void> prepare_selu(const PrepareContext& c) {
-  return parameters(c.attributes().real("alpha", 1.67326319217681884765625f), c.attributes().real("gamma", 1.05070102214813232421875f));
+  return parameters(c.attributes().real("alpha", 1.67326319217681884765625f),
+                    c.attributes().real("gamma", 1.05070102214813232421875f));
 }
 std::shared_ptr<const void> prepare_hard_sigmoid(const PrepareContext& c) {
   return parameters(c.attributes().real("alpha", 0.2f), c.attributes().real("beta", 0.5f));
@@ -94,7 +101,8 @@ void gradient_elu(GradientContext& c) {
   c.set(0, choose(c, is_positive(c, c.in(0)), c.grad(), c.mul(c.grad(), slope)));
 }
 void gradient_selu(GradientContext& c) {
-  const double alpha = c.attributes().real("alpha", 1.67326319217681884765625f), gamma = c.attributes().real("gamma", 1.05070102214813232421875f);
+  const double alpha = c.attributes().real("alpha", 1.67326319217681884765625f),
+               gamma = c.attributes().real("gamma", 1.05070102214813232421875f);
   Value* slope = c.add(c.out(0), c.like(c.out(0), alpha * gamma));
   c.set(0, c.mul(c.grad(), choose(c, is_positive(c, c.in(0)), c.like(c.grad(), gamma), slope)));
 }
@@ -140,34 +148,39 @@ OUTPOST_DEFINE_OP(Sigmoid, .name = "Sigmoid", .since = 13, .doc = "1 / (1 + e^-x
                   .run = run_unary<sigmoid_rows>, .upgrade = upgrade_consumed_inputs, .gradient = gradient_sigmoid,
                   .in_place = {{0, 0}}, .cases = any_range);
 OUTPOST_DEFINE_OP(Relu, .name = "Relu", .since = 14, .doc = "max(x, 0)", .infer = infer_unary<floats | signed_integers>,
-                  .run = run_unary<relu_rows>, .upgrade = upgrade_consumed_inputs, .gradient = gradient_relu, .in_place = {{0, 0}},
+                  .run = run_unary<relu_rows>, .upgrade = upgrade_consumed_inputs, .gradient = gradient_relu,
+                  .in_place = {{0, 0}},
                   .cases = "| f32[2,3,4](-4,4)\n| f64[5](-4,4)\n| i8[6](-128,127)\n| f32[2,0,3]\n| f16[7](-2,2)");
-OUTPOST_DEFINE_OP(LeakyRelu, .name = "LeakyRelu", .since = 16, .doc = "x, or alpha x below zero", .infer = infer_unary<floats>,
-                  .run = run_unary<leaky_rows>, .upgrade = upgrade_consumed_inputs, .gradient = gradient_leaky,
-                  .prepare = prepare_leaky, .in_place = {{0, 0}}, .cases = with_alpha);
-OUTPOST_DEFINE_OP(Elu, .name = "Elu", .since = 22, .doc = "x, or alpha (e^x - 1) below zero", .infer = infer_unary<floats>,
-                  .run = run_unary<elu_rows>, .upgrade = upgrade_consumed_inputs, .gradient = gradient_elu, .prepare = prepare_alpha,
-                  .in_place = {{0, 0}}, .cases = with_alpha);
-OUTPOST_DEFINE_OP(Selu, .name = "Selu", .since = 22, .doc = "gamma times Elu", .infer = infer_unary<floats>, .run = run_unary<selu_rows>,
-                  .upgrade = upgrade_selu, .gradient = gradient_selu, .prepare = prepare_selu, .in_place = {{0, 0}},
-                  .cases = with_alpha);
+OUTPOST_DEFINE_OP(LeakyRelu, .name = "LeakyRelu", .since = 16, .doc = "x, or alpha x below zero",
+                  .infer = infer_unary<floats>, .run = run_unary<leaky_rows>, .upgrade = upgrade_consumed_inputs,
+                  .gradient = gradient_leaky, .prepare = prepare_leaky, .in_place = {{0, 0}}, .cases = with_alpha);
+OUTPOST_DEFINE_OP(Elu, .name = "Elu", .since = 22, .doc = "x, or alpha (e^x - 1) below zero",
+                  .infer = infer_unary<floats>, .run = run_unary<elu_rows>, .upgrade = upgrade_consumed_inputs,
+                  .gradient = gradient_elu, .prepare = prepare_alpha, .in_place = {{0, 0}}, .cases = with_alpha);
+OUTPOST_DEFINE_OP(Selu, .name = "Selu", .since = 22, .doc = "gamma times Elu", .infer = infer_unary<floats>,
+                  .run = run_unary<selu_rows>, .upgrade = upgrade_selu, .gradient = gradient_selu,
+                  .prepare = prepare_selu, .in_place = {{0, 0}}, .cases = with_alpha);
 OUTPOST_DEFINE_OP(Celu, .name = "Celu", .since = 28, .first = 12, .doc = "x, or alpha (e^(x/alpha) - 1) below zero",
-                  .infer = infer_unary<floats>, .run = run_unary<celu_rows>, .gradient = gradient_celu, .prepare = prepare_alpha,
-                  .in_place = {{0, 0}}, .cases = with_alpha);
-OUTPOST_DEFINE_OP(ThresholdedRelu, .name = "ThresholdedRelu", .since = 22, .doc = "x above alpha, else 0", .infer = infer_unary<floats>,
-                  .run = run_unary<thresholded_rows>, .gradient = gradient_thresholded, .prepare = prepare_alpha,
-                  .in_place = {{0, 0}}, .cases = with_alpha);
-OUTPOST_DEFINE_OP(HardSigmoid, .name = "HardSigmoid", .since = 22, .doc = "alpha x + beta, clipped to [0, 1]", .infer = infer_unary<floats>,
-                  .run = run_unary<hard_sigmoid_rows>, .upgrade = upgrade_consumed_inputs, .gradient = gradient_hard_sigmoid,
-                  .prepare = prepare_hard_sigmoid, .in_place = {{0, 0}}, .cases = with_alpha);
+                  .infer = infer_unary<floats>, .run = run_unary<celu_rows>, .gradient = gradient_celu,
+                  .prepare = prepare_alpha, .in_place = {{0, 0}}, .cases = with_alpha);
+OUTPOST_DEFINE_OP(ThresholdedRelu, .name = "ThresholdedRelu", .since = 22, .doc = "x above alpha, else 0",
+                  .infer = infer_unary<floats>, .run = run_unary<thresholded_rows>, .gradient = gradient_thresholded,
+                  .prepare = prepare_alpha, .in_place = {{0, 0}}, .cases = with_alpha);
+OUTPOST_DEFINE_OP(HardSigmoid, .name = "HardSigmoid", .since = 22, .doc = "alpha x + beta, clipped to [0, 1]",
+                  .infer = infer_unary<floats>, .run = run_unary<hard_sigmoid_rows>, .upgrade = upgrade_consumed_inputs,
+                  .gradient = gradient_hard_sigmoid, .prepare = prepare_hard_sigmoid, .in_place = {{0, 0}},
+                  .cases = with_alpha);
 OUTPOST_DEFINE_OP(HardSwish, .name = "HardSwish", .since = 22, .first = 14, .doc = "x HardSigmoid(x) with alpha 1/6",
                   .infer = infer_unary<floats>, .run = run_unary<hard_swish_rows>, .gradient = gradient_hard_swish,
                   .in_place = {{0, 0}}, .cases = any_range);
 OUTPOST_DEFINE_OP(Softplus, .name = "Softplus", .since = 22, .doc = "log(1 + e^x)", .infer = infer_unary<floats>,
-                  .run = run_unary<softplus_rows>, .gradient = gradient_softplus, .in_place = {{0, 0}}, .cases = any_range);
+                  .run = run_unary<softplus_rows>, .gradient = gradient_softplus, .in_place = {{0, 0}},
+                  .cases = any_range);
 OUTPOST_DEFINE_OP(Softsign, .name = "Softsign", .since = 22, .doc = "x / (1 + |x|)", .infer = infer_unary<floats>,
-                  .run = run_unary<softsign_rows>, .gradient = gradient_softsign, .in_place = {{0, 0}}, .cases = any_range);
-OUTPOST_DEFINE_OP(Mish, .name = "Mish", .since = 22, .first = 18, .doc = "x tanh(softplus(x))", .infer = infer_unary<floats>,
-                  .run = run_unary<mish_rows>, .gradient = gradient_mish, .in_place = {{0, 0}}, .cases = any_range);
+                  .run = run_unary<softsign_rows>, .gradient = gradient_softsign, .in_place = {{0, 0}},
+                  .cases = any_range);
+OUTPOST_DEFINE_OP(Mish, .name = "Mish", .since = 22, .first = 18, .doc = "x tanh(softplus(x))",
+                  .infer = infer_unary<floats>, .run = run_unary<mish_rows>, .gradient = gradient_mish,
+                  .in_place = {{0, 0}}, .cases = any_range);
 
 }  // namespace outpost

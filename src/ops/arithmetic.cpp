@@ -20,13 +20,23 @@ struct WrappingOf<T> { using type = std::make_unsigned_t<T>; };
 template <class T>
 using Wrapping = typename WrappingOf<T>::type;
 
-constexpr auto sum = [](auto a, auto b) { using W = Wrapping<decltype(a)>; return static_cast<decltype(a)>(W(a) + W(b)); };
-constexpr auto difference = [](auto a, auto b) { using W = Wrapping<decltype(a)>; return static_cast<decltype(a)>(W(a) - W(b)); };
-constexpr auto product = [](auto a, auto b) { using W = Wrapping<decltype(a)>; return static_cast<decltype(a)>(W(a) * W(b)); };
+constexpr auto sum = [](auto a, auto b) {
+  using W = Wrapping<decltype(a)>;
+  return static_cast<decltype(a)>(W(a) + W(b));
+};
+constexpr auto difference = [](auto a, auto b) {
+  using W = Wrapping<decltype(a)>;
+  return static_cast<decltype(a)>(W(a) - W(b));
+};
+constexpr auto product = [](auto a, auto b) {
+  using W = Wrapping<decltype(a)>;
+  return static_cast<decltype(a)>(W(a) * W(b));
+};
 // b is not 0 for integers.
 constexpr auto quotient = [](auto a, auto b) {
   using T = decltype(a);
-  if constexpr (std::is_integral_v<T> && std::is_signed_v<T>) return b == -1 ? static_cast<T>(0 - Wrapping<T>(a)) : static_cast<T>(a / b);
+  if constexpr (std::is_integral_v<T> && std::is_signed_v<T>)
+    return b == -1 ? static_cast<T>(0 - Wrapping<T>(a)) : static_cast<T>(a / b);
   else return a / b;
 };
 // NaN where either is NaN.
@@ -67,7 +77,8 @@ constexpr BinaryRows min_rows = arithmetic_rows<lesser>(int(K::min));
 constexpr BinaryRows max_rows = arithmetic_rows<greater>(int(K::max));
 constexpr BinaryRows fmod_rows = arithmetic_rows<remainder_c>();
 constexpr BinaryRows mod_rows = arithmetic_rows<remainder_python>();
-constexpr BinaryRows pow_rows{.f32 = binary_row<power, float>, .f64 = binary_row<power, double>, .i64 = binary_row<power, int64_t>};
+constexpr BinaryRows pow_rows{
+    .f32 = binary_row<power, float>, .f64 = binary_row<power, double>, .i64 = binary_row<power, int64_t>};
 
 void require_nonzero(RunContext& c, const View& divisor) {
   if (!contains(integers, divisor.dtype)) return;
@@ -77,7 +88,8 @@ void require_nonzero(RunContext& c, const View& divisor) {
     const int64_t m = std::min(elementwise_tile, n - i);
     load_tile(divisor.dtype, divisor.data, i, m, compute, buffer.bytes);
     for (int64_t j = 0; j < m; ++j)
-      if (reinterpret_cast<const int64_t*>(buffer.bytes)[j] == 0) c.fail("integer division by zero: element ", i + j, " of the divisor is 0");
+      if (reinterpret_cast<const int64_t*>(buffer.bytes)[j] == 0)
+        c.fail("integer division by zero: element ", i + j, " of the divisor is 0");
   }
 }
 
@@ -201,48 +213,58 @@ void gradient_mean(GradientContext& c) {
 
 constexpr uint32_t numbers = floats | integers;
 constexpr std::string_view pairs =
-    "| f32[2,3,4] f32[2,3,4]\n| f32[2,3,4] f32[4]\n| f32[2,1,4] f32[3,1]\n| f64[3,5] f64[]\n| f32[0,3] f32[3]\n| f16[2,7] f16[7]\n"
+    "| f32[2,3,4] f32[2,3,4]\n| f32[2,3,4] f32[4]\n| f32[2,1,4] f32[3,1]\n| f64[3,5] f64[]\n| f32[0,3] f32[3]\n"
+    "| f16[2,7] f16[7]\n"
     "| i32[2,3](-9,9) i32[3](-9,9)\n| f32[64,33] f32[64,1]";
 constexpr std::string_view divisible =
-    "| f32[2,3,4] f32[2,3,4](0.5,2)\n| f32[2,3,4] f32[4](0.5,2)\n| f32[2,1,4] f32[3,1](-2,-0.5)\n| f64[3,5] f64[](1,2)\n| f32[0,3] f32[3]\n"
+    "| f32[2,3,4] f32[2,3,4](0.5,2)\n| f32[2,3,4] f32[4](0.5,2)\n| f32[2,1,4] f32[3,1](-2,-0.5)\n"
+    "| f64[3,5] f64[](1,2)\n| f32[0,3] f32[3]\n"
     "| i32[2,3](-9,9) i32[3](1,9)\n| f32[] f32[3,40](1,2)";
 constexpr std::string_view chains =
-    "| f32[2,3,4]\n| f32[2,3] f32[3]\n| f32[2,1,4] f32[3,1] f32[4]\n| f64[3,5] f64[] f64[5]\n| f32[0,3] f32[3]\n| f16[5] f16[5]";
+    "| f32[2,3,4]\n| f32[2,3] f32[3]\n| f32[2,1,4] f32[3,1] f32[4]\n| f64[3,5] f64[] f64[5]\n| f32[0,3] f32[3]\n"
+    "| f16[5] f16[5]";
 
 }  // namespace
 
-OUTPOST_DEFINE_OP(Add, .name = "Add", .since = 14, .min_inputs = 2, .max_inputs = 2, .doc = "a + b", .infer = infer_binary<numbers>,
-                  .run = run_binary<add_rows>, .upgrade = upgrade_axis_broadcast, .gradient = gradient_add,
-                  .in_place = {{0, 0}, {1, 0}}, .cases = pairs);
-OUTPOST_DEFINE_OP(Sub, .name = "Sub", .since = 14, .min_inputs = 2, .max_inputs = 2, .doc = "a - b", .infer = infer_binary<numbers>,
-                  .run = run_binary<sub_rows>, .upgrade = upgrade_axis_broadcast, .gradient = gradient_sub,
-                  .in_place = {{0, 0}, {1, 0}}, .cases = pairs);
-OUTPOST_DEFINE_OP(Mul, .name = "Mul", .since = 14, .min_inputs = 2, .max_inputs = 2, .doc = "a b", .infer = infer_binary<numbers>,
-                  .run = run_binary<mul_rows>, .upgrade = upgrade_axis_broadcast, .gradient = gradient_mul,
-                  .in_place = {{0, 0}, {1, 0}}, .cases = pairs);
+OUTPOST_DEFINE_OP(Add, .name = "Add", .since = 14, .min_inputs = 2, .max_inputs = 2, .doc = "a + b",
+                  .infer = infer_binary<numbers>, .run = run_binary<add_rows>, .upgrade = upgrade_axis_broadcast,
+                  .gradient = gradient_add, .in_place = {{0, 0}, {1, 0}}, .cases = pairs);
+OUTPOST_DEFINE_OP(Sub, .name = "Sub", .since = 14, .min_inputs = 2, .max_inputs = 2, .doc = "a - b",
+                  .infer = infer_binary<numbers>, .run = run_binary<sub_rows>, .upgrade = upgrade_axis_broadcast,
+                  .gradient = gradient_sub, .in_place = {{0, 0}, {1, 0}}, .cases = pairs);
+OUTPOST_DEFINE_OP(Mul, .name = "Mul", .since = 14, .min_inputs = 2, .max_inputs = 2, .doc = "a b",
+                  .infer = infer_binary<numbers>, .run = run_binary<mul_rows>, .upgrade = upgrade_axis_broadcast,
+                  .gradient = gradient_mul, .in_place = {{0, 0}, {1, 0}}, .cases = pairs);
 OUTPOST_DEFINE_OP(Div, .name = "Div", .since = 14, .min_inputs = 2, .max_inputs = 2,
-                  .doc = "a / b; integers truncate, division of an integer by zero is an error", .infer = infer_binary<numbers>,
-                  .run = run_div, .upgrade = upgrade_axis_broadcast, .gradient = gradient_div, .in_place = {{0, 0}, {1, 0}},
-                  .cases = divisible);
-OUTPOST_DEFINE_OP(Mod, .name = "Mod", .since = 28, .first = 10, .min_inputs = 2, .max_inputs = 2,
-                  .doc = "remainder with the sign of the divisor, or of the dividend (fmod=1)", .infer = infer_binary<numbers>,
-                  .run = run_mod, .gradient = gradient_mod, .prepare = prepare_mod, .in_place = {{0, 0}, {1, 0}},
-                  .cases = "| i32[2,3](-9,9) i32[3](1,9)\nfmod=1 | i64[5](-9,9) i64[](2,4)\nfmod=1 | f32[2,3](-9,9) f32[3](1,2)\n| u8[4](0,255) u8[4](1,9)");
-OUTPOST_DEFINE_OP(Pow, .name = "Pow", .since = 15, .min_inputs = 2, .max_inputs = 2, .doc = "a^b, in the type of a", .infer = infer_pow,
-                  .run = run_pow, .upgrade = upgrade_axis_broadcast, .gradient = gradient_pow, .in_place = {{0, 0}},
-                  .cases = "| f32[2,3,4](0.2,3) f32[2,3,4]\n| f32[2,3](0.2,3) f32[]={2}\n| f32[5](0.2,3) f32[]={0.5}\n| f64[2,1](0.5,2) f64[3]\n"
-                           "| i32[4](-3,3) i32[4](0,4)\n| f32[4](0.5,2) i64[]={3}\n| f32[0] f32[]={2}");
-OUTPOST_DEFINE_OP(Min, .name = "Min", .since = 13, .max_inputs = -1, .doc = "smallest of the operands; NaN if any is", .infer = infer_binary<numbers>,
-                  .run = run_chain<min_rows>, .upgrade = upgrade_consumed_inputs, .gradient = gradient_extreme,
-                  .in_place = {{0, 0}, {1, 0}}, .cases = chains);
-OUTPOST_DEFINE_OP(Max, .name = "Max", .since = 13, .max_inputs = -1, .doc = "largest of the operands; NaN if any is", .infer = infer_binary<numbers>,
-                  .run = run_chain<max_rows>, .upgrade = upgrade_consumed_inputs, .gradient = gradient_extreme,
-                  .in_place = {{0, 0}, {1, 0}}, .cases = chains);
-OUTPOST_DEFINE_OP(Sum, .name = "Sum", .since = 13, .max_inputs = -1, .doc = "sum of the operands", .infer = infer_binary<floats>,
-                  .run = run_chain<add_rows>, .upgrade = upgrade_consumed_inputs, .gradient = gradient_sum,
-                  .in_place = {{0, 0}, {1, 0}}, .cases = chains);
-OUTPOST_DEFINE_OP(Mean, .name = "Mean", .since = 13, .max_inputs = -1, .doc = "mean of the operands", .infer = infer_binary<floats>,
-                  .run = run_mean, .upgrade = upgrade_consumed_inputs, .gradient = gradient_mean, .in_place = {{0, 0}, {1, 0}},
-                  .cases = chains);
+                  .doc = "a / b; integers truncate, division of an integer by zero is an error",
+                  .infer = infer_binary<numbers>, .run = run_div, .upgrade = upgrade_axis_broadcast,
+                  .gradient = gradient_div, .in_place = {{0, 0}, {1, 0}}, .cases = divisible);
+OUTPOST_DEFINE_OP(
+    Mod, .name = "Mod", .since = 28, .first = 10, .min_inputs = 2, .max_inputs = 2,
+    .doc = "remainder with the sign of the divisor, or of the dividend (fmod=1)", .infer = infer_binary<numbers>,
+    .run = run_mod, .gradient = gradient_mod, .prepare = prepare_mod, .in_place = {{0, 0}, {1, 0}},
+    .cases =
+        "| i32[2,3](-9,9) i32[3](1,9)\nfmod=1 | i64[5](-9,9) i64[](2,4)\nfmod=1 | f32[2,3](-9,9) f32[3](1,2)\n"
+        "| u8[4](0,255) u8[4](1,9)");
+OUTPOST_DEFINE_OP(
+    Pow, .name = "Pow", .since = 15, .min_inputs = 2, .max_inputs = 2, .doc = "a^b, in the type of a",
+    .infer = infer_pow, .run = run_pow, .upgrade = upgrade_axis_broadcast, .gradient = gradient_pow,
+    .in_place = {{0, 0}},
+    .cases =
+        "| f32[2,3,4](0.2,3) f32[2,3,4]\n| f32[2,3](0.2,3) f32[]={2}\n| f32[5](0.2,3) f32[]={0.5}\n"
+        "| f64[2,1](0.5,2) f64[3]\n"
+        "| i32[4](-3,3) i32[4](0,4)\n| f32[4](0.5,2) i64[]={3}\n| f32[0] f32[]={2}");
+OUTPOST_DEFINE_OP(Min, .name = "Min", .since = 13, .max_inputs = -1, .doc = "smallest of the operands; NaN if any is",
+                  .infer = infer_binary<numbers>, .run = run_chain<min_rows>, .upgrade = upgrade_consumed_inputs,
+                  .gradient = gradient_extreme, .in_place = {{0, 0}, {1, 0}}, .cases = chains);
+OUTPOST_DEFINE_OP(Max, .name = "Max", .since = 13, .max_inputs = -1, .doc = "largest of the operands; NaN if any is",
+                  .infer = infer_binary<numbers>, .run = run_chain<max_rows>, .upgrade = upgrade_consumed_inputs,
+                  .gradient = gradient_extreme, .in_place = {{0, 0}, {1, 0}}, .cases = chains);
+OUTPOST_DEFINE_OP(Sum, .name = "Sum", .since = 13, .max_inputs = -1, .doc = "sum of the operands",
+                  .infer = infer_binary<floats>, .run = run_chain<add_rows>, .upgrade = upgrade_consumed_inputs,
+                  .gradient = gradient_sum, .in_place = {{0, 0}, {1, 0}}, .cases = chains);
+OUTPOST_DEFINE_OP(Mean, .name = "Mean", .since = 13, .max_inputs = -1, .doc = "mean of the operands",
+                  .infer = infer_binary<floats>, .run = run_mean, .upgrade = upgrade_consumed_inputs,
+                  .gradient = gradient_mean, .in_place = {{0, 0}, {1, 0}}, .cases = chains);
 
 }  // namespace outpost

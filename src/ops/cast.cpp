@@ -41,8 +41,10 @@ void to_e8m0(RunContext& c, const View& x, View& y, const CastOptions& options) 
 // Elements [begin, begin + n), begin a multiple of what shares a byte.
 void cast_range(const View& x, View& y, int64_t begin, int64_t n, bool saturate) {
   const auto at = [begin](const View& v) { return v.as<char>() + begin * bits(v.dtype) / 8; };
-  if (y.dtype == DType::f32 && compute_type(x.dtype) == DType::f32) load_tile(x.dtype, x.data, begin, n, DType::f32, at(y));
-  else if (x.dtype == DType::f32 && (y.dtype == DType::f16 || y.dtype == DType::bf16)) store_tile(DType::f32, at(x), n, y.dtype, y.data, begin);
+  if (y.dtype == DType::f32 && compute_type(x.dtype) == DType::f32)
+    load_tile(x.dtype, x.data, begin, n, DType::f32, at(y));
+  else if (x.dtype == DType::f32 && (y.dtype == DType::f16 || y.dtype == DType::bf16))
+    store_tile(DType::f32, at(x), n, y.dtype, y.data, begin);
   else convert(x.dtype, at(x), y.dtype, at(y), n, saturate);
 }
 
@@ -57,7 +59,8 @@ std::string_view trim(std::string_view s) {
 template <class T>
 bool parse(std::string_view s, T& value) {
   const auto [end, error] = std::from_chars(s.data(), s.data() + s.size(), value);
-  if (error == std::errc::result_out_of_range && std::is_floating_point_v<T>) value = static_cast<T>(std::strtod(std::string(s).c_str(), nullptr));
+  if (error == std::errc::result_out_of_range && std::is_floating_point_v<T>)
+    value = static_cast<T>(std::strtod(std::string(s).c_str(), nullptr));
   else if (error != std::errc()) return false;
   return end == s.data() + s.size();
 }
@@ -80,7 +83,8 @@ void from_strings(RunContext& c, const View& x, View& y, bool saturate) {
   auto* words = x.as<std::string>();
   // Packed types are written a whole byte of elements at a time.
   for (int64_t i = 0, n = x.count(); i < n; ++i) {
-    const bool truth = y.dtype == DType::boolean && (words[i] == "True" || words[i] == "true" || words[i] == "False" || words[i] == "false");
+    const bool truth = y.dtype == DType::boolean &&
+                       (words[i] == "True" || words[i] == "true" || words[i] == "False" || words[i] == "false");
     if (truth) y.as<bool>()[i] = words[i][0] == 'T' || words[i][0] == 't';
     else if (!parse_element(words[i], y.dtype, y.data, i, saturate))
       c.fail("element ", i, " is \"", words[i].substr(0, 40), "\", which is no number to cast to ", y.dtype);
@@ -105,7 +109,8 @@ std::string print(double value, DType type) {
     store(DType::f64, &value, 1, type, &wanted, 0);
     for (int precision = 1; precision < 9; ++precision) {
       double candidate;
-      char* last = std::to_chars(digits, digits + sizeof digits, value, std::chars_format::scientific, precision - 1).ptr;
+      char* last =
+          std::to_chars(digits, digits + sizeof digits, value, std::chars_format::scientific, precision - 1).ptr;
       std::from_chars(digits, last, candidate);
       store(DType::f64, &candidate, 1, type, &found, 0);
       if (found != wanted) continue;
@@ -144,19 +149,24 @@ void run(RunContext& c) {
   const View& x = c.in(0);
   View& y = c.out(0);
   const auto& options = c.prepared<CastOptions>();
-  if (x.dtype == DType::string && y.dtype == DType::string) std::copy_n(x.as<std::string>(), x.count(), y.as<std::string>());
+  if (x.dtype == DType::string && y.dtype == DType::string)
+    std::copy_n(x.as<std::string>(), x.count(), y.as<std::string>());
   else if (x.dtype == DType::string) from_strings(c, x, y, options.saturate);
   else if (y.dtype == DType::string) to_strings(x, y);
   else if (y.dtype == DType::f8e8m0 && x.dtype != y.dtype) to_e8m0(c, x, y, options);
-  else c.parallel_ranges(x.count(), elementwise_grain, [&](int64_t begin, int64_t end) { cast_range(x, y, begin, end - begin, options.saturate); });
+  else
+    c.parallel_ranges(x.count(), elementwise_grain,
+                      [&](int64_t begin, int64_t end) { cast_range(x, y, begin, end - begin, options.saturate); });
 }
 
 void infer_to(InferContext& c, DType to) {
   const auto mode = c.attributes().string("round_mode", "up");
-  c.require(mode == "up" || mode == "down" || mode == "nearest", "round_mode is \"", mode, "\"; expected up, down or nearest");
+  c.require(mode == "up" || mode == "down" || mode == "nearest", "round_mode is \"", mode,
+            "\"; expected up, down or nearest");
   Type t = c.input(0);
   const auto is_complex = [](DType d) { return d == DType::complex64 || d == DType::complex128; };
-  c.require(!is_complex(t.dtype) && !is_complex(to), "cannot cast ", t.dtype, " to ", to, ": complex numbers are not cast");
+  c.require(!is_complex(t.dtype) && !is_complex(to), "cannot cast ", t.dtype, " to ", to,
+            ": complex numbers are not cast");
   t.dtype = to;
   c.output(0, std::move(t));
 }
@@ -181,14 +191,16 @@ void upgrade_cast(UpgradeContext& c) {
 
 bool differentiable(DType d) { return contains(floats | float8s, d); }
 void gradient(GradientContext& c) {
-  if (c.wants(0) && differentiable(c.in(0)->type.dtype) && differentiable(c.out(0)->type.dtype)) c.set(0, c.emit("CastLike", {c.grad(), c.in(0)}));
+  if (c.wants(0) && differentiable(c.in(0)->type.dtype) && differentiable(c.out(0)->type.dtype))
+    c.set(0, c.emit("CastLike", {c.grad(), c.in(0)}));
 }
 
 void infer_bit_cast(InferContext& c) {
   Type t = c.input(0);
   const DType to = wanted_dtype(c);
   c.require(t.dtype != DType::string && to != DType::string, "strings have no bits to reinterpret");
-  c.require(t.dtype == DType::undefined || bits(t.dtype) == bits(to), "cannot view ", t.dtype, " as ", to, ": ", bits(t.dtype), " and ", bits(to), " bits");
+  c.require(t.dtype == DType::undefined || bits(t.dtype) == bits(to), "cannot view ", t.dtype, " as ", to, ": ",
+            bits(t.dtype), " and ", bits(to), " bits");
   t.dtype = to;
   c.output(0, std::move(t));
 }
@@ -198,14 +210,19 @@ void run_bit_cast(RunContext& c) {
 
 }  // namespace
 
-OUTPOST_DEFINE_OP(Cast, .name = "Cast", .since = 28, .doc = "values in another dtype", .infer = infer_cast, .run = run, .upgrade = upgrade_cast,
+OUTPOST_DEFINE_OP(
+    Cast, .name = "Cast", .since = 28, .doc = "values in another dtype", .infer = infer_cast, .run = run,
+    .upgrade = upgrade_cast, .gradient = gradient, .prepare = prepare,
+    .cases =
+        "to=11 | f32[2,3,4]\nto=10 | f32[7]\nto=7 | f32[5](-9,9)\nto=9 | f32[3]\nto=1 | f16[2,0]\n"
+        "to=22 | f32[7](-8,7)\nto=1 | i4[5](-8,8)\n"
+        "to=8 | f32[3]\nto=1 | string[3]={\"1.5\",\"-2e3\",\"NaN\"}\nto=17 | f64[9]\nto=6 | i64[](-9,9)");
+OUTPOST_DEFINE_OP(CastLike, .name = "CastLike", .since = 25, .first = 15, .min_inputs = 2, .max_inputs = 2,
+                  .doc = "values in the dtype of another tensor", .infer = infer_cast_like, .run = run,
                   .gradient = gradient, .prepare = prepare,
-                  .cases = "to=11 | f32[2,3,4]\nto=10 | f32[7]\nto=7 | f32[5](-9,9)\nto=9 | f32[3]\nto=1 | f16[2,0]\nto=22 | f32[7](-8,7)\nto=1 | i4[5](-8,8)\n"
-                           "to=8 | f32[3]\nto=1 | string[3]={\"1.5\",\"-2e3\",\"NaN\"}\nto=17 | f64[9]\nto=6 | i64[](-9,9)");
-OUTPOST_DEFINE_OP(CastLike, .name = "CastLike", .since = 25, .first = 15, .min_inputs = 2, .max_inputs = 2, .doc = "values in the dtype of another tensor",
-                  .infer = infer_cast_like, .run = run, .gradient = gradient, .prepare = prepare,
                   .cases = "| f32[2,3,4] f64[1]\n| f32[7] f16[1]\n| i32[3](-9,9) f32[]\n| f32[0] i64[1]");
-OUTPOST_DEFINE_OP(BitCast, .name = "BitCast", .since = 26, .first = 26, .doc = "the same bits as another dtype of the same width", .infer = infer_bit_cast,
+OUTPOST_DEFINE_OP(BitCast, .name = "BitCast", .since = 26, .first = 26,
+                  .doc = "the same bits as another dtype of the same width", .infer = infer_bit_cast,
                   .run = run_bit_cast, .no_gradient = "bits, not values", .view_only = true,
                   .cases = "to=6 | f32[2,3]\nto=3 | u8[4](0,255)\nto=7 | f64[]\nto=6 | f32[0]");
 

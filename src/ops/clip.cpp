@@ -52,7 +52,8 @@ void infer_clip(InferContext& c) {
   for (int i = 1; i < c.inputs(); ++i) {
     c.require_same_dtype(0, i);
     if (c.has(i) && c.ranked(i))
-      for (const Dim& d : c.dims(i)) c.require(!d.known() || d.size == 1, "input ", i, " is ", c.input(i), "; a bound is a scalar");
+      for (const Dim& d : c.dims(i))
+        c.require(!d.known() || d.size == 1, "input ", i, " is ", c.input(i), "; a bound is a scalar");
   }
   c.output(0, c.input(0));
 }
@@ -71,13 +72,16 @@ void gradient_clip(GradientContext& c) {
   Value* zero = c.like(c.grad(), 0);
   if (c.wants(0)) c.set(0, c.emit("Where", {c.emit("Equal", {c.in(0), c.out(0)}), c.grad(), zero}));
   const auto beyond = [&](const char* comparison, int i) {
-    if (c.wants(i)) c.set(i, c.sum_to(c.emit("Where", {c.emit(comparison, {c.in(0), c.in(i)}), c.grad(), zero}), c.in(i)));
+    if (c.wants(i))
+      c.set(i, c.sum_to(c.emit("Where", {c.emit(comparison, {c.in(0), c.in(i)}), c.grad(), zero}), c.in(i)));
   };
   beyond("Less", 1);
   beyond("Greater", 2);
 }
 
-constexpr auto shrink = [](auto x, auto lambda, auto bias) { return x < -lambda ? x + bias : x > lambda ? x - bias : decltype(x)(0); };
+constexpr auto shrink = [](auto x, auto lambda, auto bias) {
+  return x < -lambda ? x + bias : x > lambda ? x - bias : decltype(x)(0);
+};
 constexpr UnaryRows shrink_rows = float_rows<shrink>();
 
 void run_shrink(RunContext& c) {
@@ -88,7 +92,8 @@ void run_shrink(RunContext& c) {
            [&p](const void* in, void* out, int64_t n) { shrink_rows.f64(in, out, n, p.a, p.b); });
 }
 std::shared_ptr<const void> prepare_shrink(const PrepareContext& c) {
-  return std::make_shared<UnaryParameters>(UnaryParameters{c.attributes().real("lambd", 0.5f), c.attributes().real("bias", 0)});
+  return std::make_shared<UnaryParameters>(
+      UnaryParameters{c.attributes().real("lambd", 0.5f), c.attributes().real("bias", 0)});
 }
 void gradient_shrink(GradientContext& c) {
   Value* beyond = c.emit("Greater", {c.emit("Abs", {c.in(0)}), c.like(c.in(0), c.attributes().real("lambd", 0.5f))});
@@ -97,13 +102,15 @@ void gradient_shrink(GradientContext& c) {
 
 }  // namespace
 
-OUTPOST_DEFINE_OP(Clip, .name = "Clip", .since = 13, .max_inputs = 3, .doc = "x limited to [min, max]", .infer = infer_clip, .run = run_clip,
-                  .upgrade = upgrade_clip, .gradient = gradient_clip, .in_place = {{0, 0}},
-                  .cases = "| f32[2,3,4](-4,4) f32[]={-1} f32[]={2}\n| f64[5](-4,4) - f64[]={0.5}\n| f32[2,0] f32[]={0}\n"
-                           "| i8[6](-128,127) i8[]={-5} i8[]={7}\n| u64[3](0,9) u64[]={2}\n| f16[7](-4,4)");
-OUTPOST_DEFINE_OP(Shrink, .name = "Shrink", .since = 9, .first = 9, .doc = "0 within lambd, else x moved by bias towards 0",
-                  .infer = infer_unary<floats | integers>, .run = run_shrink, .gradient = gradient_shrink, .prepare = prepare_shrink,
+OUTPOST_DEFINE_OP(Clip, .name = "Clip", .since = 13, .max_inputs = 3, .doc = "x limited to [min, max]",
+                  .infer = infer_clip, .run = run_clip, .upgrade = upgrade_clip, .gradient = gradient_clip,
                   .in_place = {{0, 0}},
+                  .cases =
+                      "| f32[2,3,4](-4,4) f32[]={-1} f32[]={2}\n| f64[5](-4,4) - f64[]={0.5}\n| f32[2,0] f32[]={0}\n"
+                      "| i8[6](-128,127) i8[]={-5} i8[]={7}\n| u64[3](0,9) u64[]={2}\n| f16[7](-4,4)");
+OUTPOST_DEFINE_OP(Shrink, .name = "Shrink", .since = 9, .first = 9,
+                  .doc = "0 within lambd, else x moved by bias towards 0", .infer = infer_unary<floats | integers>,
+                  .run = run_shrink, .gradient = gradient_shrink, .prepare = prepare_shrink, .in_place = {{0, 0}},
                   .cases = "| f32[2,3,4](-4,4)\nlambd=1.5 bias=1.5 | f64[5](-4,4)\nlambd=1.5 | i32[5](-4,4)\n| f32[0]");
 
 }  // namespace outpost

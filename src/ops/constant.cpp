@@ -21,7 +21,8 @@ Tensor constant_value(const Attributes& a, const Node& node) {
   if (a.has("value_floats")) return vector(a.reals("value_floats"));
   if (a.has("value_ints")) return vector(a.integers("value_ints"));
   if (a.has("value_strings")) return vector(a.strings("value_strings"));
-  fail(ErrorCode::invalid_model, node.label(), ": has no value; expected one of value, value_float(s), value_int(s), value_string(s), sparse_value");
+  fail(ErrorCode::invalid_model, node.label(),
+       ": has no value; expected one of value, value_float(s), value_int(s), value_string(s), sparse_value");
 }
 void infer_constant(InferContext& c) { c.output(0, Type::of(constant_value(c.attributes(), c.node()))); }
 void expand_constant(ExpandContext& c) { c.replace(0, c.constant(constant_value(c.attributes(), c.node))); }
@@ -88,7 +89,8 @@ void infer_eye_like(InferContext& c) {
     c.require(dtype >= 1 && dtype <= 26, "attribute 'dtype' is ", dtype, "; expected a TensorProto.DataType of 1..26");
     t.dtype = static_cast<DType>(dtype);
   }
-  c.require(t.dtype == DType::undefined || contains(floats | integers | booleans, t.dtype), "not defined for ", t.dtype);
+  c.require(t.dtype == DType::undefined || contains(floats | integers | booleans, t.dtype), "not defined for ",
+            t.dtype);
   c.output(0, std::move(t));
 }
 void run_eye_like(RunContext& c) {
@@ -98,7 +100,8 @@ void run_eye_like(RunContext& c) {
   const int64_t rows = y.dim(0), columns = y.dim(1), k = c.attributes().integer("k", 0);
   if (k >= columns || k <= -rows) return;
   const int64_t one = 1;
-  for (int64_t r = std::max<int64_t>(0, -k); r < rows && r + k < columns; ++r) store(DType::i64, &one, 1, y.dtype, y.data, r * columns + r + k);
+  for (int64_t r = std::max<int64_t>(0, -k); r < rows && r + k < columns; ++r)
+    store(DType::i64, &one, 1, y.dtype, y.data, r * columns + r + k);
 }
 
 // ---- Range
@@ -131,7 +134,8 @@ void infer_range(InferContext& c) {
     require_types(c, i, floats | dtype_set({DType::i16, DType::i32, DType::i64}));
     c.require_same_dtype(0, i);
     if (c.has(i) && c.ranked(i))
-      for (const Dim& d : c.dims(i)) c.require(!d.known() || d.size == 1, "input ", i, " is ", c.input(i), "; expected a scalar");
+      for (const Dim& d : c.dims(i))
+        c.require(!d.known() || d.size == 1, "input ", i, " is ", c.input(i), "; expected a scalar");
   }
   const Tensor *start = c.value(0), *limit = c.value(1), *delta = c.value(2);
   if (!start || !limit || !delta) return c.output(0, c.dtype(0), Dims(1));
@@ -155,7 +159,8 @@ void fill_range(RunContext& c, View& y, T start, T delta) {
 
 void run_range(RunContext& c) {
   const DType dtype = c.in(0).dtype;
-  for (int i = 0; i < 3; ++i) c.require(c.in(i).count() == 1, "input ", i, " has shape ", c.in(i).shape(), "; expected a scalar");
+  for (int i = 0; i < 3; ++i)
+    c.require(c.in(i).count() == 1, "input ", i, " has shape ", c.in(i).shape(), "; expected a scalar");
   if (!c.out(0).defined()) {
     int64_t count = 0;
     if (const char* reason = range_count(dtype, c.in(0).data, c.in(1).data, c.in(2).data, count)) c.fail(reason);
@@ -176,16 +181,23 @@ void run_range(RunContext& c) {
 
 }  // namespace
 
-OUTPOST_DEFINE_OP(Constant, .name = "Constant", .since = 25, .min_inputs = 0, .max_inputs = 0, .doc = "the tensor in its attribute",
-                  .infer = infer_constant, .expand = expand_constant, .no_gradient = "no inputs",
+OUTPOST_DEFINE_OP(Constant, .name = "Constant", .since = 25, .min_inputs = 0, .max_inputs = 0,
+                  .doc = "the tensor in its attribute", .infer = infer_constant, .expand = expand_constant,
+                  .no_gradient = "no inputs",
                   .cases = "value_float=1.5 |\nvalue_ints=[1,2,3] |\nvalue_strings=[\"a\",\"b\"] |");
-OUTPOST_DEFINE_OP(ConstantOfShape, .name = "ConstantOfShape", .since = 25, .first = 9, .doc = "one value in every element of a shape",
-                  .infer = infer_constant_of_shape, .run = run_constant_of_shape, .no_gradient = "the input is a shape",
+OUTPOST_DEFINE_OP(ConstantOfShape, .name = "ConstantOfShape", .since = 25, .first = 9,
+                  .doc = "one value in every element of a shape", .infer = infer_constant_of_shape,
+                  .run = run_constant_of_shape, .no_gradient = "the input is a shape",
                   .cases = "| i64[3]={2,3,4}\n| i64[2]={0,3}\n| i64[0]");
-OUTPOST_DEFINE_OP(EyeLike, .name = "EyeLike", .since = 22, .first = 9, .doc = "ones on a diagonal", .infer = infer_eye_like, .run = run_eye_like,
-                  .no_gradient = "only the input's shape is read", .cases = "| f32[3,4]\nk=1 dtype=11 | f32[3,3]\nk=-2 | i32[4,2]\n| f32[0,3]");
-OUTPOST_DEFINE_OP(Range, .name = "Range", .since = 27, .first = 11, .min_inputs = 3, .max_inputs = 3, .doc = "start, start + delta, … before limit",
-                  .infer = infer_range, .run = run_range, .no_gradient = "its length depends on its inputs",
-                  .cases = "| i64[]={0} i64[]={7} i64[]={2}\n| f32[]={1} f32[]={-1} f32[]={-0.3}\n| i32[]={3} i32[]={3} i32[]={1}\n| f64[]={0} f64[]={1} f64[]={0.25}");
+OUTPOST_DEFINE_OP(EyeLike, .name = "EyeLike", .since = 22, .first = 9, .doc = "ones on a diagonal",
+                  .infer = infer_eye_like, .run = run_eye_like, .no_gradient = "only the input's shape is read",
+                  .cases = "| f32[3,4]\nk=1 dtype=11 | f32[3,3]\nk=-2 | i32[4,2]\n| f32[0,3]");
+OUTPOST_DEFINE_OP(
+    Range, .name = "Range", .since = 27, .first = 11, .min_inputs = 3, .max_inputs = 3,
+    .doc = "start, start + delta, … before limit", .infer = infer_range, .run = run_range,
+    .no_gradient = "its length depends on its inputs",
+    .cases =
+        "| i64[]={0} i64[]={7} i64[]={2}\n| f32[]={1} f32[]={-1} f32[]={-0.3}\n| i32[]={3} i32[]={3} i32[]={1}\n"
+        "| f64[]={0} f64[]={1} f64[]={0.25}");
 
 }  // namespace outpost

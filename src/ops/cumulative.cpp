@@ -12,7 +12,8 @@ struct Direction {
   bool exclusive, reverse;
 };
 std::shared_ptr<const void> prepare(const PrepareContext& c) {
-  return std::make_shared<Direction>(Direction{c.attributes().integer("exclusive", 0) != 0, c.attributes().integer("reverse", 0) != 0});
+  return std::make_shared<Direction>(
+      Direction{c.attributes().integer("exclusive", 0) != 0, c.attributes().integer("reverse", 0) != 0});
 }
 
 template <class T>
@@ -40,7 +41,8 @@ void step(T* running, T* x, int64_t lanes, bool exclusive) {
 
 // (outer, length, inner): lanes of `inner` go together.
 template <class Op, class T>
-void scan_lanes(const View& x, View& y, int64_t outer, int64_t first, int64_t lanes, int64_t length, int64_t inner, Direction d) {
+void scan_lanes(const View& x, View& y, int64_t outer, int64_t first, int64_t lanes, int64_t length, int64_t inner,
+                Direction d) {
   T running[elementwise_tile], values[elementwise_tile];
   std::fill_n(running, lanes, T(Op::start));
   for (int64_t t = 0; t < length; ++t) {
@@ -78,12 +80,14 @@ void scan(RunContext& c, int axis) {
     });
   }
   const int64_t chunks = (inner + elementwise_tile - 1) / elementwise_tile;
-  c.parallel_ranges(outer * chunks, std::max<int64_t>(1, elementwise_grain / (length * std::min(inner, elementwise_tile))), [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) {
-      const int64_t first = i % chunks * elementwise_tile;
-      scan_lanes<Op, T>(x, y, i / chunks, first, std::min(elementwise_tile, inner - first), length, inner, d);
-    }
-  });
+  c.parallel_ranges(
+      outer * chunks, std::max<int64_t>(1, elementwise_grain / (length * std::min(inner, elementwise_tile))),
+      [&](int64_t begin, int64_t end) {
+        for (int64_t i = begin; i < end; ++i) {
+          const int64_t first = i % chunks * elementwise_tile;
+          scan_lanes<Op, T>(x, y, i / chunks, first, std::min(elementwise_tile, inner - first), length, inner, d);
+        }
+      });
 }
 
 template <class Op>
@@ -123,14 +127,18 @@ void gradient_sum(GradientContext& c) { c.set(0, reversed_sum(c, c.grad())); }
 void gradient_product(GradientContext& c) { c.set(0, c.div(reversed_sum(c, c.mul(c.grad(), c.out(0))), c.in(0))); }
 
 constexpr std::string_view cases =
-    "| f32[2,3,4](0.5,1.5) i64[]={1}\nexclusive=1 | f64[5](0.5,1.5) i64[]={-1}\nreverse=1 | f32[3,2](0.5,1.5) i32[]={0}\n"
-    "reverse=1 exclusive=1 | f32[2,5](0.5,1.5) i64[]={1}\n| i32[4](-3,3) i64[]={0}\n| f32[2,0,3] i64[]={1}\n| f16[2,7] i64[]={1}";
+    "| f32[2,3,4](0.5,1.5) i64[]={1}\nexclusive=1 | f64[5](0.5,1.5) i64[]={-1}\n"
+    "reverse=1 | f32[3,2](0.5,1.5) i32[]={0}\n"
+    "reverse=1 exclusive=1 | f32[2,5](0.5,1.5) i64[]={1}\n| i32[4](-3,3) i64[]={0}\n| f32[2,0,3] i64[]={1}\n"
+    "| f16[2,7] i64[]={1}";
 
 }  // namespace
 
-OUTPOST_DEFINE_OP(CumSum, .name = "CumSum", .since = 14, .first = 11, .min_inputs = 2, .max_inputs = 2, .doc = "running sum along an axis",
-                  .infer = infer, .run = run<Plus>, .gradient = gradient_sum, .prepare = prepare, .in_place = {{0, 0}}, .cases = cases);
-OUTPOST_DEFINE_OP(CumProd, .name = "CumProd", .since = 26, .first = 26, .min_inputs = 2, .max_inputs = 2, .doc = "running product along an axis",
-                  .infer = infer, .run = run<Times>, .gradient = gradient_product, .prepare = prepare, .in_place = {{0, 0}}, .cases = cases);
+OUTPOST_DEFINE_OP(CumSum, .name = "CumSum", .since = 14, .first = 11, .min_inputs = 2, .max_inputs = 2,
+                  .doc = "running sum along an axis", .infer = infer, .run = run<Plus>, .gradient = gradient_sum,
+                  .prepare = prepare, .in_place = {{0, 0}}, .cases = cases);
+OUTPOST_DEFINE_OP(CumProd, .name = "CumProd", .since = 26, .first = 26, .min_inputs = 2, .max_inputs = 2,
+                  .doc = "running product along an axis", .infer = infer, .run = run<Times>,
+                  .gradient = gradient_product, .prepare = prepare, .in_place = {{0, 0}}, .cases = cases);
 
 }  // namespace outpost

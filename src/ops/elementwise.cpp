@@ -32,7 +32,9 @@ BinaryRow select(const BinaryRows& rows, DType compute) {
   }
 }
 
-const void* element(const void* data, int64_t index, int64_t bytes) { return static_cast<const char*>(data) + index * bytes; }
+const void* element(const void* data, int64_t index, int64_t bytes) {
+  return static_cast<const char*>(data) + index * bytes;
+}
 void* element(void* data, int64_t index, int64_t bytes) { return static_cast<char*>(data) + index * bytes; }
 
 // One operand of a tiled map: where a tile's values come from.
@@ -43,7 +45,8 @@ struct Operand {
   DType compute;
   int64_t bytes;
 
-  Operand(const View& v, const Broadcast& s, int index, DType c) : view(v), shape(s), k(index), compute(c), bytes(bits(v.dtype) / 8) {}
+  Operand(const View& v, const Broadcast& s, int index, DType c)
+      : view(v), shape(s), k(index), compute(c), bytes(bits(v.dtype) / 8) {}
 
   // The values of elements [first, first + n): an address and a step.
   std::pair<const void*, int64_t> tile(int64_t first, int64_t n, TileBuffer& buffer, TileBuffer& raw) const {
@@ -65,7 +68,8 @@ struct Operand {
 };
 
 template <class Row>
-void map_tiles(RunContext& c, const Broadcast& shape, const View& a, const View& b, View& y, DType compute, DType result, Row row) {
+void map_tiles(RunContext& c, const Broadcast& shape, const View& a, const View& b, View& y, DType compute,
+               DType result, Row row) {
   const Operand left(a, shape, 0, compute), right(b, shape, 1, compute);
   const bool direct = y.dtype == result;
   const int64_t bytes = bits(y.dtype) / 8;
@@ -151,7 +155,8 @@ void map_flat(RunContext& c, const View& x, View& y, DType compute, DType result
   const bool direct = x.dtype == compute && y.dtype == result;
   c.parallel_ranges(y.count(), elementwise_grain, [&](int64_t begin, int64_t end) {
     if (direct)
-      return apply(element(static_cast<const void*>(x.data), begin, in_bytes), element(y.data, begin, out_bytes), end - begin);
+      return apply(element(static_cast<const void*>(x.data), begin, in_bytes), element(y.data, begin, out_bytes),
+                   end - begin);
     TileBuffer in, out;
     for (int64_t i = begin; i < end; i += elementwise_tile) {
       const int64_t n = std::min(elementwise_tile, end - i);
@@ -181,9 +186,11 @@ void map_binary(RunContext& c, const BinaryRows& rows, const View& a, const View
   const DType result = rows.predicate ? DType::boolean : compute;
   if (compute == DType::f32 && rows.kernel >= 0) {
     const auto kernel = kernels::kernels().binary[rows.kernel];
-    return map_with(c, a, b, y, compute, result, [kernel](const void* p, int64_t p_step, const void* q, int64_t q_step, void* out, int64_t n) {
-      kernel(static_cast<const float*>(p), p_step, static_cast<const float*>(q), q_step, static_cast<float*>(out), n);
-    });
+    return map_with(c, a, b, y, compute, result,
+                    [kernel](const void* p, int64_t p_step, const void* q, int64_t q_step, void* out, int64_t n) {
+                      kernel(static_cast<const float*>(p), p_step, static_cast<const float*>(q), q_step,
+                             static_cast<float*>(out), n);
+                    });
   }
   const BinaryRow row = select(rows, compute);
   if (!row) c.fail("not defined for ", a.dtype);
@@ -204,11 +211,13 @@ void upgrade_axis_broadcast(UpgradeContext& c) {
   if (!wanted || !has_axis || !c.has(0) || !c.has(1)) return;
   const Type &a = c.in(0)->type, &b = c.in(1)->type;
   if (!a.ranked || !b.ranked)
-    fail(ErrorCode::unsupported, c.node.label(), " (opset ", c.from, "): broadcasting along axis ", given, " needs inputs of known rank");
+    fail(ErrorCode::unsupported, c.node.label(), " (opset ", c.from, "): broadcasting along axis ", given,
+         " needs inputs of known rank");
   const int64_t axis = given < 0 ? given + a.rank() : given;
   const int64_t missing = a.rank() - axis - b.rank();
   if (axis < 0 || missing < 0)
-    fail(ErrorCode::invalid_model, c.node.label(), " (opset ", c.from, "): axis ", given, " does not fit ranks ", a.rank(), " and ", b.rank());
+    fail(ErrorCode::invalid_model, c.node.label(), " (opset ", c.from, "): axis ", given, " does not fit ranks ",
+         a.rank(), " and ", b.rank());
   if (missing == 0) return;
   std::vector<int64_t> axes;
   for (int64_t i = 0; i < missing; ++i) axes.push_back(b.rank() + i);

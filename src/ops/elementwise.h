@@ -63,10 +63,16 @@ void unary_row(const void* x, void* y, int64_t n, double a, double b) {
 template <auto f>
 constexpr UnaryRows float_rows() { return {.f32 = unary_row<f, float>, .f64 = unary_row<f, double>}; }
 template <auto f, kernels::Unary kernel>
-constexpr UnaryRows float_rows() { return {.kernel = int(kernel), .f32 = unary_row<f, float>, .f64 = unary_row<f, double>}; }
+constexpr UnaryRows float_rows() {
+  return {.kernel = int(kernel), .f32 = unary_row<f, float>, .f64 = unary_row<f, double>};
+}
 template <auto f>
 constexpr UnaryRows number_rows(int kernel = -1) {
-  return {.kernel = kernel, .f32 = unary_row<f, float>, .f64 = unary_row<f, double>, .i64 = unary_row<f, int64_t>, .u64 = unary_row<f, uint64_t>};
+  return {.kernel = kernel,
+          .f32 = unary_row<f, float>,
+          .f64 = unary_row<f, double>,
+          .i64 = unary_row<f, int64_t>,
+          .u64 = unary_row<f, uint64_t>};
 }
 
 void map_unary(RunContext& c, const UnaryRows& rows, const View& x, View& y, double a, double b);
@@ -119,16 +125,24 @@ void binary_row(const void* av, int64_t a_step, const void* bv, int64_t b_step, 
 }
 template <auto f>
 constexpr BinaryRows arithmetic_rows(int kernel = -1) {
-  return {.kernel = kernel, .f32 = binary_row<f, float>, .f64 = binary_row<f, double>, .i64 = binary_row<f, int64_t>, .u64 = binary_row<f, uint64_t>};
+  return {.kernel = kernel,
+          .f32 = binary_row<f, float>,
+          .f64 = binary_row<f, double>,
+          .i64 = binary_row<f, int64_t>,
+          .u64 = binary_row<f, uint64_t>};
 }
 template <auto f>
 constexpr BinaryRows predicate_rows() {
-  return {.f32 = binary_row<f, float, uint8_t>, .f64 = binary_row<f, double, uint8_t>, .i64 = binary_row<f, int64_t, uint8_t>,
-          .u64 = binary_row<f, uint64_t, uint8_t>, .predicate = true};
+  return {.f32 = binary_row<f, float, uint8_t>,
+          .f64 = binary_row<f, double, uint8_t>,
+          .i64 = binary_row<f, int64_t, uint8_t>,
+          .u64 = binary_row<f, uint64_t, uint8_t>,
+          .predicate = true};
 }
 
 // y = f(a, b); `compute` is the type both are loaded in (undefined: that of a).
-void map_binary(RunContext& c, const BinaryRows& rows, const View& a, const View& b, View& y, DType compute = DType::undefined);
+void map_binary(RunContext& c, const BinaryRows& rows, const View& a, const View& b, View& y,
+                DType compute = DType::undefined);
 
 template <const BinaryRows& rows>
 void run_binary(RunContext& c) { map_binary(c, rows, c.in(0), c.in(1), c.out(0)); }

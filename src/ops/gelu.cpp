@@ -49,16 +49,26 @@ struct Gate {
   const UnaryRows* rows;
   double alpha;
 };
-std::shared_ptr<const void> gate(const UnaryRows& rows, double alpha = 1) { return std::make_shared<Gate>(Gate{&rows, alpha}); }
+std::shared_ptr<const void> gate(const UnaryRows& rows, double alpha = 1) {
+  return std::make_shared<Gate>(Gate{&rows, alpha});
+}
 
 bool approximate(const Attributes& attributes) { return attributes.string("approximate", "none") == "tanh"; }
 
-std::shared_ptr<const void> prepare_gelu(const PrepareContext& c) { return gate(approximate(c.attributes()) ? tanh_rows : exact_rows); }
+std::shared_ptr<const void> prepare_gelu(const PrepareContext& c) {
+  return gate(approximate(c.attributes()) ? tanh_rows : exact_rows);
+}
 std::shared_ptr<const void> prepare_exact(const PrepareContext&) { return gate(exact_rows); }
 std::shared_ptr<const void> prepare_fast(const PrepareContext&) { return gate(tanh_rows); }
-std::shared_ptr<const void> prepare_swish_alpha(double alpha) { return gate(alpha == 1 ? silu_rows : swish_rows, alpha); }
-std::shared_ptr<const void> prepare_swish(const PrepareContext& c) { return prepare_swish_alpha(c.attributes().real("alpha", 1)); }
-std::shared_ptr<const void> prepare_quick(const PrepareContext& c) { return prepare_swish_alpha(c.attributes().real("alpha", 1.702f)); }
+std::shared_ptr<const void> prepare_swish_alpha(double alpha) {
+  return gate(alpha == 1 ? silu_rows : swish_rows, alpha);
+}
+std::shared_ptr<const void> prepare_swish(const PrepareContext& c) {
+  return prepare_swish_alpha(c.attributes().real("alpha", 1));
+}
+std::shared_ptr<const void> prepare_quick(const PrepareContext& c) {
+  return prepare_swish_alpha(c.attributes().real("alpha", 1.702f));
+}
 
 void run_gate(RunContext& c) {
   const auto& g = c.prepared<Gate>();
@@ -131,17 +141,20 @@ void infer_biased(InferContext& c) {
   require_types(c, 0, floats);
   c.require_same_dtype(0, 1);
   if (c.has(1) && c.ranked(0) && c.ranked(1))
-    c.require(broadcast(c, c.dims(0), c.dims(1)).size() == c.dims(0).size(), "the bias ", c.input(1), " does not fit ", c.input(0));
+    c.require(broadcast(c, c.dims(0), c.dims(1)).size() == c.dims(0).size(), "the bias ", c.input(1), " does not fit ",
+              c.input(0));
   c.output(0, c.input(0));
 }
 void infer_swiglu(InferContext& c) {
   require_types(c, 0, floats);
   c.require_same_dtype(0, 1);
   if (c.ranked(0) && c.ranked(1)) {
-    c.require(c.rank(0) == c.rank(1), "the gate is ", c.input(0), ", the value ", c.input(1), "; expected equal shapes");
+    c.require(c.rank(0) == c.rank(1), "the gate is ", c.input(0), ", the value ", c.input(1),
+              "; expected equal shapes");
     for (int i = 0; i < c.rank(0); ++i) {
       const Dim &a = c.dims(0)[static_cast<size_t>(i)], &b = c.dims(1)[static_cast<size_t>(i)];
-      c.require(!a.known() || !b.known() || a.size == b.size, "the gate is ", c.input(0), ", the value ", c.input(1), "; expected equal shapes");
+      c.require(!a.known() || !b.known() || a.size == b.size, "the gate is ", c.input(0), ", the value ", c.input(1),
+                "; expected equal shapes");
     }
   }
   c.output(0, c.input(0));
@@ -170,8 +183,12 @@ void gradient_gelu(GradientContext& c) {
   c.set(0, c.mul(c.grad(), approximate(c.attributes()) ? slope_tanh(c, c.in(0)) : slope_exact(c, c.in(0))));
 }
 void gradient_exact(GradientContext& c) { c.set(0, c.mul(c.grad(), slope_exact(c, c.in(0)))); }
-void gradient_swish(GradientContext& c) { c.set(0, c.mul(c.grad(), slope_swish(c, c.in(0), c.attributes().real("alpha", 1)))); }
-void gradient_quick(GradientContext& c) { c.set(0, c.mul(c.grad(), slope_swish(c, c.in(0), c.attributes().real("alpha", 1.702f)))); }
+void gradient_swish(GradientContext& c) {
+  c.set(0, c.mul(c.grad(), slope_swish(c, c.in(0), c.attributes().real("alpha", 1))));
+}
+void gradient_quick(GradientContext& c) {
+  c.set(0, c.mul(c.grad(), slope_swish(c, c.in(0), c.attributes().real("alpha", 1.702f))));
+}
 template <Value* (*slope)(Builder&, Value*)>
 void gradient_biased(GradientContext& c) {
   Value* x = c.has(1) ? c.add(c.in(0), c.in(1)) : c.in(0);
@@ -190,31 +207,42 @@ Cost cost_gate(const CostContext& c) {
   return {10 * n, 2 * n * bits(c.in(0)->dtype) / 8};
 }
 
-constexpr std::string_view any_range = "| f32[2,3,4](-4,4)\n| f64[5](-4,4)\n| f32[](-1,1)\n| f32[2,0,3]\n| f16[7](-2,2)";
-constexpr std::string_view any_alpha = "| f32[2,3,4](-4,4)\nalpha=0.5 | f64[5](-4,4)\nalpha=1.702 | f32[3,300](-4,4)\n| f32[0]\n| bf16[7](-2,2)";
-constexpr std::string_view biased = "| f32[2,3,4](-4,4) f32[4]\n| f64[5](-4,4) f64[5]\n| f32[2,0] f32[0]\n| f16[3,7](-2,2) f16[7]";
+constexpr std::string_view any_range =
+    "| f32[2,3,4](-4,4)\n| f64[5](-4,4)\n| f32[](-1,1)\n| f32[2,0,3]\n| f16[7](-2,2)";
+constexpr std::string_view any_alpha =
+    "| f32[2,3,4](-4,4)\nalpha=0.5 | f64[5](-4,4)\nalpha=1.702 | f32[3,300](-4,4)\n| f32[0]\n| bf16[7](-2,2)";
+constexpr std::string_view biased =
+    "| f32[2,3,4](-4,4) f32[4]\n| f64[5](-4,4) f64[5]\n| f32[2,0] f32[0]\n| f16[3,7](-2,2) f16[7]";
 constexpr std::string_view ms = "com.microsoft";
 
 }  // namespace
 
-OUTPOST_DEFINE_OP(Gelu, .name = "Gelu", .since = 20, .first = 20, .doc = "x Phi(x), exactly or by tanh", .infer = infer_gelu, .run = run_gate,
-                  .gradient = gradient_gelu, .cost = cost_gate, .prepare = prepare_gelu, .in_place = {{0, 0}},
-                  .cases = "| f32[2,3,4](-4,4)\napproximate=\"tanh\" | f64[5](-4,4)\n| f64[5](-4,4)\napproximate=\"tanh\" | f32[7](-4,4)\n| f32[2,0]\n| f16[7](-2,2)");
-OUTPOST_DEFINE_OP(Swish, .name = "Swish", .since = 24, .first = 24, .doc = "x sigmoid(alpha x)", .infer = infer_unary<floats>, .run = run_gate,
-                  .gradient = gradient_swish, .cost = cost_gate, .prepare = prepare_swish, .in_place = {{0, 0}}, .cases = any_alpha);
-OUTPOST_DEFINE_OP(SwiGLU, .name = "SwiGLU", .since = 28, .first = 28, .min_inputs = 2, .max_inputs = 2, .doc = "Swish(a) b", .infer = infer_swiglu,
-                  .run = run_swiglu, .gradient = gradient_swiglu, .cost = cost_gate, .prepare = prepare_swish, .in_place = {{0, 0}, {1, 0}},
-                  .cases = "| f32[2,3,4](-4,4) f32[2,3,4]\nalpha=0.5 | f64[5](-4,4) f64[5]\n| f32[0] f32[0]\n| f16[7] f16[7]");
-OUTPOST_DEFINE_OP(ms_Gelu, .name = "Gelu", .domain = ms, .doc = "x Phi(x)", .infer = infer_unary<floats>, .run = run_gate,
-                  .gradient = gradient_exact, .cost = cost_gate, .prepare = prepare_exact, .in_place = {{0, 0}}, .cases = any_range);
-OUTPOST_DEFINE_OP(ms_QuickGelu, .name = "QuickGelu", .domain = ms, .doc = "x sigmoid(alpha x), alpha 1.702", .infer = infer_unary<floats>,
-                  .run = run_gate, .gradient = gradient_quick, .cost = cost_gate, .prepare = prepare_quick, .in_place = {{0, 0}},
-                  .cases = any_alpha);
-OUTPOST_DEFINE_OP(ms_FastGelu, .name = "FastGelu", .domain = ms, .max_inputs = 2, .doc = "Gelu by tanh, of x + bias", .infer = infer_biased,
-                  .run = run_fast, .gradient = gradient_biased<slope_tanh>, .cost = cost_gate, .prepare = prepare_fast,
-                  .in_place = {{0, 0}}, .cases = "| f32[2,3,4](-4,4)\n| f32[2,3,4](-4,4) f32[4]\n| f64[2,3] f64[3]\n| f32[2,0] f32[0]");
-OUTPOST_DEFINE_OP(ms_BiasGelu, .name = "BiasGelu", .domain = ms, .min_inputs = 2, .max_inputs = 2, .doc = "Gelu of x + bias",
-                  .infer = infer_biased, .run = run_biased, .gradient = gradient_biased<slope_exact>, .cost = cost_gate,
-                  .in_place = {{0, 0}}, .cases = biased);
+OUTPOST_DEFINE_OP(
+    Gelu, .name = "Gelu", .since = 20, .first = 20, .doc = "x Phi(x), exactly or by tanh", .infer = infer_gelu,
+    .run = run_gate, .gradient = gradient_gelu, .cost = cost_gate, .prepare = prepare_gelu, .in_place = {{0, 0}},
+    .cases =
+        "| f32[2,3,4](-4,4)\napproximate=\"tanh\" | f64[5](-4,4)\n| f64[5](-4,4)\n"
+        "approximate=\"tanh\" | f32[7](-4,4)\n| f32[2,0]\n| f16[7](-2,2)");
+OUTPOST_DEFINE_OP(Swish, .name = "Swish", .since = 24, .first = 24, .doc = "x sigmoid(alpha x)",
+                  .infer = infer_unary<floats>, .run = run_gate, .gradient = gradient_swish, .cost = cost_gate,
+                  .prepare = prepare_swish, .in_place = {{0, 0}}, .cases = any_alpha);
+OUTPOST_DEFINE_OP(
+    SwiGLU, .name = "SwiGLU", .since = 28, .first = 28, .min_inputs = 2, .max_inputs = 2, .doc = "Swish(a) b",
+    .infer = infer_swiglu, .run = run_swiglu, .gradient = gradient_swiglu, .cost = cost_gate, .prepare = prepare_swish,
+    .in_place = {{0, 0}, {1, 0}},
+    .cases = "| f32[2,3,4](-4,4) f32[2,3,4]\nalpha=0.5 | f64[5](-4,4) f64[5]\n| f32[0] f32[0]\n| f16[7] f16[7]");
+OUTPOST_DEFINE_OP(ms_Gelu, .name = "Gelu", .domain = ms, .doc = "x Phi(x)", .infer = infer_unary<floats>,
+                  .run = run_gate, .gradient = gradient_exact, .cost = cost_gate, .prepare = prepare_exact,
+                  .in_place = {{0, 0}}, .cases = any_range);
+OUTPOST_DEFINE_OP(ms_QuickGelu, .name = "QuickGelu", .domain = ms, .doc = "x sigmoid(alpha x), alpha 1.702",
+                  .infer = infer_unary<floats>, .run = run_gate, .gradient = gradient_quick, .cost = cost_gate,
+                  .prepare = prepare_quick, .in_place = {{0, 0}}, .cases = any_alpha);
+OUTPOST_DEFINE_OP(ms_FastGelu, .name = "FastGelu", .domain = ms, .max_inputs = 2, .doc = "Gelu by tanh, of x + bias",
+                  .infer = infer_biased, .run = run_fast, .gradient = gradient_biased<slope_tanh>, .cost = cost_gate,
+                  .prepare = prepare_fast, .in_place = {{0, 0}},
+                  .cases = "| f32[2,3,4](-4,4)\n| f32[2,3,4](-4,4) f32[4]\n| f64[2,3] f64[3]\n| f32[2,0] f32[0]");
+OUTPOST_DEFINE_OP(ms_BiasGelu, .name = "BiasGelu", .domain = ms, .min_inputs = 2, .max_inputs = 2,
+                  .doc = "Gelu of x + bias", .infer = infer_biased, .run = run_biased,
+                  .gradient = gradient_biased<slope_exact>, .cost = cost_gate, .in_place = {{0, 0}}, .cases = biased);
 
 }  // namespace outpost

@@ -23,8 +23,8 @@ void gradient(GradientContext& c) { c.set(0, c.grad()); }
 
 }  // namespace
 
-OUTPOST_DEFINE_OP(Identity, .name = "Identity", .since = 25, .doc = "the input", .infer = infer_same, .run = run, .upgrade = upgrade,
-                  .gradient = gradient, .in_place = {{0, 0}}, .view_only = true,
+OUTPOST_DEFINE_OP(Identity, .name = "Identity", .since = 25, .doc = "the input", .infer = infer_same, .run = run,
+                  .upgrade = upgrade, .gradient = gradient, .in_place = {{0, 0}}, .view_only = true,
                   .cases = "| f32[2,3,4]\n| string[2]={\"a\",\"b\"}\n| f64[]\n| i4[5]\n| f32[0]");
 
 }  // namespace outpost

@@ -7,7 +7,9 @@ namespace {
 
 constexpr auto prelu = [](auto x, auto slope) { return x < 0 ? static_cast<decltype(x)>(slope * x) : x; };
 // Integers multiply unsigned, so that they wrap.
-constexpr auto prelu_integer = [](int64_t x, int64_t slope) { return x < 0 ? static_cast<int64_t>(uint64_t(slope) * uint64_t(x)) : x; };
+constexpr auto prelu_integer = [](int64_t x, int64_t slope) {
+  return x < 0 ? static_cast<int64_t>(uint64_t(slope) * uint64_t(x)) : x;
+};
 
 // A slope for a whole row, one a channel, is what networks have.
 void prelu_row(const void* x, int64_t x_step, const void* slope, int64_t slope_step, void* y, int64_t n) {
@@ -24,7 +26,8 @@ void infer(InferContext& c) {
   if (c.ranked(0) && c.ranked(1)) {
     const Dims both = broadcast(c, c.dims(0), c.dims(1));
     bool fits = both.size() == c.dims(0).size();
-    for (size_t i = 0; fits && i < both.size(); ++i) fits = !both[i].known() || !c.dims(0)[i].known() || both[i].size == c.dims(0)[i].size;
+    for (size_t i = 0; fits && i < both.size(); ++i)
+      fits = !both[i].known() || !c.dims(0)[i].known() || both[i].size == c.dims(0)[i].size;
     c.require(fits, "the slope ", c.input(1), " does not broadcast to ", c.input(0));
   }
   c.output(0, c.input(0));
@@ -50,9 +53,12 @@ void gradient(GradientContext& c) {
 
 }  // namespace
 
-OUTPOST_DEFINE_OP(PRelu, .name = "PRelu", .since = 16, .min_inputs = 2, .max_inputs = 2, .doc = "x, or slope x below zero", .infer = infer,
-                  .run = run_binary<rows>, .upgrade = upgrade, .gradient = gradient, .in_place = {{0, 0}},
-                  .cases = "| f32[2,3,4] f32[2,3,4]\n| f32[2,3,40,2] f32[3,1,1]\n| f64[3,5] f64[5]\n| f64[3,5] f64[]\n| i32[4](-9,9) i32[](2,3)\n"
-                           "| f32[0,3] f32[3]\n| f16[2,7] f16[7]");
+OUTPOST_DEFINE_OP(
+    PRelu, .name = "PRelu", .since = 16, .min_inputs = 2, .max_inputs = 2, .doc = "x, or slope x below zero",
+    .infer = infer, .run = run_binary<rows>, .upgrade = upgrade, .gradient = gradient, .in_place = {{0, 0}},
+    .cases =
+        "| f32[2,3,4] f32[2,3,4]\n| f32[2,3,40,2] f32[3,1,1]\n| f64[3,5] f64[5]\n| f64[3,5] f64[]\n"
+        "| i32[4](-9,9) i32[](2,3)\n"
+        "| f32[0,3] f32[3]\n| f16[2,7] f16[7]");
 
 }  // namespace outpost

@@ -42,7 +42,8 @@ void quantize(DType dtype, const float* x, const Scale& s, void* y, int64_t n) {
 }
 
 // Elements of a broadcast operand as f32; one value where it is a scalar.
-int64_t operand(const Broadcast& shape, int k, const View& v, const Scale& s, int64_t first, int64_t n, uint8_t* raw, float* values) {
+int64_t operand(const Broadcast& shape, int k, const View& v, const Scale& s, int64_t first, int64_t n, uint8_t* raw,
+                float* values) {
   if (shape.scalar[k]) {
     dequantize(v.dtype, v.data, s, values, 1);
     return 0;
@@ -105,7 +106,8 @@ void run_table(RunContext& c) {
   const View& x = c.in(0);
   View& y = c.out(0);
   uint8_t table[256];
-  fill_code_table(x.dtype, read_scale(c, 1), read_scale(c, 3), unary_row<f, float>, c.prepared<UnaryParameters>().a, table);
+  fill_code_table(x.dtype, read_scale(c, 1), read_scale(c, 3), unary_row<f, float>, c.prepared<UnaryParameters>().a,
+                  table);
   c.parallel_ranges(x.count(), elementwise_grain, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) y.as<uint8_t>()[i] = table[x.as<uint8_t>()[i]];
   });
@@ -127,19 +129,25 @@ void infer_table(InferContext& c) {
 constexpr std::string_view pairs =
     "| u8[2,3,4](0,255) f32[]={0.02} u8[]={128} u8[4](0,255) f32[]={0.03} u8[]={100} f32[]={0.05} u8[]={120}\n"
     "| i8[2,1,4](-128,127) f32[]={0.02} i8[]={3} i8[3,1](-128,127) f32[]={0.03} - f32[]={0.05}\n"
-    "| u8[40](0,255) f32[]={0.02} - u8[](0,255) f32[]={0.03} - f32[]={0.05} u8[]={9}\n| u8[0] f32[]={0.1} - u8[0] f32[]={0.1} - f32[]={0.1}";
+    "| u8[40](0,255) f32[]={0.02} - u8[](0,255) f32[]={0.03} - f32[]={0.05} u8[]={9}\n"
+    "| u8[0] f32[]={0.1} - u8[0] f32[]={0.1} - f32[]={0.1}";
 constexpr std::string_view singles =
-    "| u8[2,3,4](0,255) f32[]={0.02} u8[]={128} f32[]={0.005} u8[]={0}\n| i8[7](-128,127) f32[]={0.03} - f32[]={0.01}\n| u8[0] f32[]={0.1} - f32[]={0.1}";
+    "| u8[2,3,4](0,255) f32[]={0.02} u8[]={128} f32[]={0.005} u8[]={0}\n"
+    "| i8[7](-128,127) f32[]={0.03} - f32[]={0.01}\n| u8[0] f32[]={0.1} - f32[]={0.1}";
 
 }  // namespace
 
-OUTPOST_DEFINE_OP(ms_QLinearAdd, .name = "QLinearAdd", .domain = ms, .min_inputs = 2, .max_inputs = 8, .doc = "quantised a + b",
-                  .infer = infer_binary_q, .run = run_binary_q<kernels::Binary::add>, .no_gradient = rounding, .in_place = {{0, 0}, {3, 0}}, .cases = pairs);
-OUTPOST_DEFINE_OP(ms_QLinearMul, .name = "QLinearMul", .domain = ms, .min_inputs = 2, .max_inputs = 8, .doc = "quantised a b",
-                  .infer = infer_binary_q, .run = run_binary_q<kernels::Binary::multiply>, .no_gradient = rounding, .in_place = {{0, 0}, {3, 0}}, .cases = pairs);
-OUTPOST_DEFINE_OP(ms_QLinearSigmoid, .name = "QLinearSigmoid", .domain = ms, .min_inputs = 2, .max_inputs = 5, .doc = "quantised Sigmoid",
-                  .infer = infer_table, .run = run_table<sigmoid>, .no_gradient = rounding, .prepare = prepare_alpha, .in_place = {{0, 0}}, .cases = singles);
-OUTPOST_DEFINE_OP(ms_QLinearLeakyRelu, .name = "QLinearLeakyRelu", .domain = ms, .min_inputs = 2, .max_inputs = 5, .doc = "quantised LeakyRelu",
-                  .infer = infer_table, .run = run_table<leaky_relu>, .no_gradient = rounding, .prepare = prepare_alpha, .in_place = {{0, 0}}, .cases = singles);
+OUTPOST_DEFINE_OP(ms_QLinearAdd, .name = "QLinearAdd", .domain = ms, .min_inputs = 2, .max_inputs = 8,
+                  .doc = "quantised a + b", .infer = infer_binary_q, .run = run_binary_q<kernels::Binary::add>,
+                  .no_gradient = rounding, .in_place = {{0, 0}, {3, 0}}, .cases = pairs);
+OUTPOST_DEFINE_OP(ms_QLinearMul, .name = "QLinearMul", .domain = ms, .min_inputs = 2, .max_inputs = 8,
+                  .doc = "quantised a b", .infer = infer_binary_q, .run = run_binary_q<kernels::Binary::multiply>,
+                  .no_gradient = rounding, .in_place = {{0, 0}, {3, 0}}, .cases = pairs);
+OUTPOST_DEFINE_OP(ms_QLinearSigmoid, .name = "QLinearSigmoid", .domain = ms, .min_inputs = 2, .max_inputs = 5,
+                  .doc = "quantised Sigmoid", .infer = infer_table, .run = run_table<sigmoid>, .no_gradient = rounding,
+                  .prepare = prepare_alpha, .in_place = {{0, 0}}, .cases = singles);
+OUTPOST_DEFINE_OP(ms_QLinearLeakyRelu, .name = "QLinearLeakyRelu", .domain = ms, .min_inputs = 2, .max_inputs = 5,
+                  .doc = "quantised LeakyRelu", .infer = infer_table, .run = run_table<leaky_relu>,
+                  .no_gradient = rounding, .prepare = prepare_alpha, .in_place = {{0, 0}}, .cases = singles);
 
 }  // namespace outpost

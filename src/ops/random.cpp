@@ -78,7 +78,8 @@ Options parse(const Attributes& attributes) {
   Options o{attributes.has("seed"), 0, 0, 0};
   if (!o.seeded) return o;
   const Attribute* seed = attributes.find("seed");
-  const double value = std::holds_alternative<int64_t>(*seed) ? static_cast<double>(std::get<int64_t>(*seed)) : attributes.real("seed", 0);
+  const double value = std::holds_alternative<int64_t>(*seed) ? static_cast<double>(std::get<int64_t>(*seed))
+                                                              : attributes.real("seed", 0);
   o.seed = static_cast<uint32_t>(static_cast<int64_t>(std::clamp(value, -9e15, 9e15)));
   return o;
 }
@@ -187,7 +188,8 @@ DType attribute_dtype(const InferContext& c, DType fallback) {
   return dtype ? static_cast<DType>(dtype) : fallback;
 }
 void require_float(const InferContext& c, DType dtype) {
-  c.require(dtype == DType::undefined || contains(floats, dtype), "random numbers as ", dtype, "; expected f16, bf16, f32 or f64");
+  c.require(dtype == DType::undefined || contains(floats, dtype), "random numbers as ", dtype,
+            "; expected f16, bf16, f32 or f64");
 }
 void infer_shape(InferContext& c) {
   const DType dtype = attribute_dtype(c, DType::f32);
@@ -208,7 +210,8 @@ void infer_bernoulli(InferContext& c) {
   require_types(c, 0, floats);
   Type t = c.input(0);
   t.dtype = attribute_dtype(c, t.dtype);
-  c.require(t.dtype == DType::undefined || contains(floats | integers | booleans, t.dtype), "samples as ", t.dtype, "; expected a number or bool");
+  c.require(t.dtype == DType::undefined || contains(floats | integers | booleans, t.dtype), "samples as ", t.dtype,
+            "; expected a number or bool");
   c.output(0, std::move(t));
 }
 void infer_multinomial(InferContext& c) {
@@ -282,7 +285,9 @@ void upgrade_dropout(UpgradeContext& c) {
 
 void gradient_dropout(GradientContext& c) {
   Value* training = c.in(2);
-  if (!training || (training->is_constant() && training->constant().dtype() == DType::boolean && !*training->constant().data<bool>())) return c.set(0, c.grad());
+  if (!training || (training->is_constant() && training->constant().dtype() == DType::boolean &&
+                    !*training->constant().data<bool>()))
+    return c.set(0, c.grad());
   Value* mask = c.out(1) ? c.out(1) : c.graph().add_output(&c.node);
   if (!mask->type.is_tensor()) {
     mask->type = c.in(0)->type;
@@ -294,29 +299,43 @@ void gradient_dropout(GradientContext& c) {
   c.set(0, c.emit("Where", {mask, c.mul(c.grad(), scale), c.like(c.grad(), 0)}));
 }
 
-constexpr std::string_view no_inputs = "no inputs", only_shape = "only the input's shape is read", samples = "samples do not depend smoothly on their probabilities";
+constexpr std::string_view no_inputs = "no inputs", only_shape = "only the input's shape is read",
+                           samples = "samples do not depend smoothly on their probabilities";
 
 }  // namespace
 
-OUTPOST_DEFINE_OP(RandomNormal, .name = "RandomNormal", .since = 22, .min_inputs = 0, .max_inputs = 0, .doc = "normal numbers of a given shape",
-                  .infer = infer_shape, .run = run_normal, .no_gradient = no_inputs, .prepare = prepare_normal, .random = true,
+OUTPOST_DEFINE_OP(RandomNormal, .name = "RandomNormal", .since = 22, .min_inputs = 0, .max_inputs = 0,
+                  .doc = "normal numbers of a given shape", .infer = infer_shape, .run = run_normal,
+                  .no_gradient = no_inputs, .prepare = prepare_normal, .random = true,
                   .cases = "shape=[2,3] seed=1.0 |\nshape=[0] |\nshape=[5] dtype=11 mean=3.0 scale=0.5 |");
-OUTPOST_DEFINE_OP(RandomUniform, .name = "RandomUniform", .since = 22, .min_inputs = 0, .max_inputs = 0, .doc = "uniform numbers of a given shape",
-                  .infer = infer_shape, .run = run_uniform, .no_gradient = no_inputs, .prepare = prepare_uniform, .random = true,
+OUTPOST_DEFINE_OP(RandomUniform, .name = "RandomUniform", .since = 22, .min_inputs = 0, .max_inputs = 0,
+                  .doc = "uniform numbers of a given shape", .infer = infer_shape, .run = run_uniform,
+                  .no_gradient = no_inputs, .prepare = prepare_uniform, .random = true,
                   .cases = "shape=[2,3] seed=1.0 |\nshape=[0] |\nshape=[5] dtype=10 low=-1.0 high=3.0 |");
-OUTPOST_DEFINE_OP(RandomNormalLike, .name = "RandomNormalLike", .since = 22, .doc = "normal numbers of another tensor's shape", .infer = infer_like,
-                  .run = run_normal, .no_gradient = only_shape, .prepare = prepare_normal, .random = true, .cases = "seed=1.0 | f32[2,3]\n| i64[4]\n| f64[0]");
-OUTPOST_DEFINE_OP(RandomUniformLike, .name = "RandomUniformLike", .since = 22, .doc = "uniform numbers of another tensor's shape", .infer = infer_like,
-                  .run = run_uniform, .no_gradient = only_shape, .prepare = prepare_uniform, .random = true, .cases = "seed=1.0 | f32[2,3]\n| i64[4]\n| f64[0]");
-OUTPOST_DEFINE_OP(Bernoulli, .name = "Bernoulli", .since = 22, .first = 15, .doc = "1 with the given probabilities, else 0", .infer = infer_bernoulli,
-                  .run = run_bernoulli, .no_gradient = samples, .prepare = prepare_plain, .random = true,
+OUTPOST_DEFINE_OP(RandomNormalLike, .name = "RandomNormalLike", .since = 22,
+                  .doc = "normal numbers of another tensor's shape", .infer = infer_like, .run = run_normal,
+                  .no_gradient = only_shape, .prepare = prepare_normal, .random = true,
+                  .cases = "seed=1.0 | f32[2,3]\n| i64[4]\n| f64[0]");
+OUTPOST_DEFINE_OP(RandomUniformLike, .name = "RandomUniformLike", .since = 22,
+                  .doc = "uniform numbers of another tensor's shape", .infer = infer_like, .run = run_uniform,
+                  .no_gradient = only_shape, .prepare = prepare_uniform, .random = true,
+                  .cases = "seed=1.0 | f32[2,3]\n| i64[4]\n| f64[0]");
+OUTPOST_DEFINE_OP(Bernoulli, .name = "Bernoulli", .since = 22, .first = 15,
+                  .doc = "1 with the given probabilities, else 0", .infer = infer_bernoulli, .run = run_bernoulli,
+                  .no_gradient = samples, .prepare = prepare_plain, .random = true,
                   .cases = "seed=1.0 | f32[2,3](0,1)\ndtype=9 | f64[4](0,1)\n| f32[0]");
-OUTPOST_DEFINE_OP(Multinomial, .name = "Multinomial", .since = 22, .first = 7, .doc = "class indices drawn with given log-probabilities",
-                  .infer = infer_multinomial, .run = run_multinomial, .no_gradient = samples, .prepare = prepare_plain,
-                  .scratch = scratch_multinomial, .random = true, .cases = "seed=1.0 sample_size=5 | f32[2,3]\ndtype=7 | f64[1,4]\n| f32[0,3]");
-OUTPOST_DEFINE_OP(Dropout, .name = "Dropout", .since = 22, .max_inputs = 3, .max_outputs = 2, .doc = "the input, or in training a random part of it scaled up",
-                  .infer = infer_dropout, .run = run_dropout, .upgrade = upgrade_dropout, .gradient = gradient_dropout, .prepare = prepare_plain,
-                  .in_place = {{0, 0}}, .random = true,
-                  .cases = "| f32[2,3,4]\n| f32[5] f32[]={0.3} bool[]={false} | 2\nseed=7 | f64[2,9] f64[]={0.4} bool[]={true} | 2\n| f32[0]");
+OUTPOST_DEFINE_OP(Multinomial, .name = "Multinomial", .since = 22, .first = 7,
+                  .doc = "class indices drawn with given log-probabilities", .infer = infer_multinomial,
+                  .run = run_multinomial, .no_gradient = samples, .prepare = prepare_plain,
+                  .scratch = scratch_multinomial, .random = true,
+                  .cases = "seed=1.0 sample_size=5 | f32[2,3]\ndtype=7 | f64[1,4]\n| f32[0,3]");
+OUTPOST_DEFINE_OP(
+    Dropout, .name = "Dropout", .since = 22, .max_inputs = 3, .max_outputs = 2,
+    .doc = "the input, or in training a random part of it scaled up", .infer = infer_dropout, .run = run_dropout,
+    .upgrade = upgrade_dropout, .gradient = gradient_dropout, .prepare = prepare_plain, .in_place = {{0, 0}},
+    .random = true,
+    .cases =
+        "| f32[2,3,4]\n| f32[5] f32[]={0.3} bool[]={false} | 2\nseed=7 | f64[2,9] f64[]={0.4} bool[]={true} | 2\n"
+        "| f32[0]");
 
 }  // namespace outpost

@@ -48,7 +48,8 @@ constexpr auto is_infinite = [](auto x, auto negative, auto positive) {
   return (x == infinity && positive != 0) || (x == -infinity && negative != 0);
 };
 
-constexpr UnaryRows neg_rows{.kernel = int(K::negate), .f64 = unary_row<negation, double>, .i64 = unary_row<negation, int64_t>};
+constexpr UnaryRows neg_rows{
+    .kernel = int(K::negate), .f64 = unary_row<negation, double>, .i64 = unary_row<negation, int64_t>};
 constexpr UnaryRows abs_rows = number_rows<magnitude>(int(K::absolute));
 constexpr UnaryRows sign_rows = number_rows<sign>();
 constexpr UnaryRows sqrt_rows = float_rows<square_root, K::sqrt>();
@@ -60,7 +61,8 @@ constexpr UnaryRows floor_rows = float_rows<lower, K::floor>();
 constexpr UnaryRows ceil_rows = float_rows<upper, K::ceil>();
 constexpr UnaryRows round_rows = float_rows<nearest, K::round_even>();
 constexpr UnaryRows complement_rows{.i64 = unary_row<complement, int64_t>, .u64 = unary_row<complement, uint64_t>};
-constexpr UnaryRows is_nan_rows{.f32 = unary_row<is_nan, float, uint8_t>, .f64 = unary_row<is_nan, double, uint8_t>, .predicate = true};
+constexpr UnaryRows is_nan_rows{
+    .f32 = unary_row<is_nan, float, uint8_t>, .f64 = unary_row<is_nan, double, uint8_t>, .predicate = true};
 constexpr UnaryRows is_inf_rows{
     .f32 = unary_row<is_infinite, float, uint8_t>, .f64 = unary_row<is_infinite, double, uint8_t>, .predicate = true};
 
@@ -88,49 +90,60 @@ void run_not(RunContext& c) {
   });
 }
 
-constexpr std::string_view any_range = "| f32[2,3,4](-3,3)\n| f64[5](-3,3)\n| f32[](-1,1)\n| f32[2,0,3]\n| f16[7](-2,2)";
+constexpr std::string_view any_range =
+    "| f32[2,3,4](-3,3)\n| f64[5](-3,3)\n| f32[](-1,1)\n| f32[2,0,3]\n| f16[7](-2,2)";
 constexpr std::string_view positive = "| f32[2,3,4](0.1,4)\n| f64[5](0.1,4)\n| f32[](1,2)\n| f32[0]\n| bf16[9](0.5,2)";
 constexpr std::string_view piecewise_constant = "piecewise constant: zero wherever it exists";
 
 }  // namespace
 
-OUTPOST_DEFINE_OP(Neg, .name = "Neg", .since = 13, .doc = "-x; integers wrap", .infer = infer_unary<floats | signed_integers>,
-                  .run = run_unary<neg_rows>, .upgrade = upgrade_consumed_inputs, .gradient = gradient_neg, .in_place = {{0, 0}},
+OUTPOST_DEFINE_OP(Neg, .name = "Neg", .since = 13, .doc = "-x; integers wrap",
+                  .infer = infer_unary<floats | signed_integers>, .run = run_unary<neg_rows>,
+                  .upgrade = upgrade_consumed_inputs, .gradient = gradient_neg, .in_place = {{0, 0}},
                   .cases = "| f32[2,3,4](-3,3)\n| f64[5](-3,3)\n| i8[4](-128,127)\n| i64[3](-9,9)\n| f32[2,0]");
-OUTPOST_DEFINE_OP(Abs, .name = "Abs", .since = 13, .doc = "|x|", .infer = infer_unary<floats | integers>, .run = run_unary<abs_rows>,
-                  .upgrade = upgrade_consumed_inputs, .gradient = gradient_abs, .in_place = {{0, 0}},
+OUTPOST_DEFINE_OP(Abs, .name = "Abs", .since = 13, .doc = "|x|", .infer = infer_unary<floats | integers>,
+                  .run = run_unary<abs_rows>, .upgrade = upgrade_consumed_inputs, .gradient = gradient_abs,
+                  .in_place = {{0, 0}},
                   .cases = "| f32[2,3,4](-3,3)\n| f64[5](0.1,3)\n| i32[4](-9,9)\n| u8[3](0,255)\n| f32[0]");
-OUTPOST_DEFINE_OP(Sign, .name = "Sign", .since = 13, .first = 9, .doc = "-1, 0 or 1", .infer = infer_unary<floats | integers>,
-                  .run = run_unary<sign_rows>, .no_gradient = piecewise_constant, .in_place = {{0, 0}}, .cases = any_range);
-OUTPOST_DEFINE_OP(Sqrt, .name = "Sqrt", .since = 13, .doc = "square root", .infer = infer_unary<floats>, .run = run_unary<sqrt_rows>,
-                  .upgrade = upgrade_consumed_inputs, .gradient = gradient_sqrt, .in_place = {{0, 0}}, .cases = positive);
-OUTPOST_DEFINE_OP(Reciprocal, .name = "Reciprocal", .since = 13, .doc = "1 / x", .infer = infer_unary<floats>,
-                  .run = run_unary<reciprocal_rows>, .upgrade = upgrade_consumed_inputs, .gradient = gradient_reciprocal,
+OUTPOST_DEFINE_OP(Sign, .name = "Sign", .since = 13, .first = 9, .doc = "-1, 0 or 1",
+                  .infer = infer_unary<floats | integers>, .run = run_unary<sign_rows>,
+                  .no_gradient = piecewise_constant, .in_place = {{0, 0}}, .cases = any_range);
+OUTPOST_DEFINE_OP(Sqrt, .name = "Sqrt", .since = 13, .doc = "square root", .infer = infer_unary<floats>,
+                  .run = run_unary<sqrt_rows>, .upgrade = upgrade_consumed_inputs, .gradient = gradient_sqrt,
                   .in_place = {{0, 0}}, .cases = positive);
-OUTPOST_DEFINE_OP(Exp, .name = "Exp", .since = 13, .doc = "e^x", .infer = infer_unary<floats>, .run = run_unary<exp_rows>,
-                  .upgrade = upgrade_consumed_inputs, .gradient = gradient_exp, .in_place = {{0, 0}}, .cases = any_range);
-OUTPOST_DEFINE_OP(Log, .name = "Log", .since = 13, .doc = "natural logarithm", .infer = infer_unary<floats>, .run = run_unary<log_rows>,
-                  .upgrade = upgrade_consumed_inputs, .gradient = gradient_log, .in_place = {{0, 0}}, .cases = positive);
-OUTPOST_DEFINE_OP(Erf, .name = "Erf", .since = 13, .first = 9, .doc = "Gauss error function", .infer = infer_unary<floats>,
-                  .run = run_unary<erf_rows>, .gradient = gradient_erf, .in_place = {{0, 0}}, .cases = any_range);
-OUTPOST_DEFINE_OP(Floor, .name = "Floor", .since = 13, .doc = "largest integer not above x", .infer = infer_unary<floats>,
-                  .run = run_unary<floor_rows>, .upgrade = upgrade_consumed_inputs, .no_gradient = piecewise_constant,
+OUTPOST_DEFINE_OP(Reciprocal, .name = "Reciprocal", .since = 13, .doc = "1 / x", .infer = infer_unary<floats>,
+                  .run = run_unary<reciprocal_rows>, .upgrade = upgrade_consumed_inputs,
+                  .gradient = gradient_reciprocal, .in_place = {{0, 0}}, .cases = positive);
+OUTPOST_DEFINE_OP(Exp, .name = "Exp", .since = 13, .doc = "e^x", .infer = infer_unary<floats>,
+                  .run = run_unary<exp_rows>, .upgrade = upgrade_consumed_inputs, .gradient = gradient_exp,
                   .in_place = {{0, 0}}, .cases = any_range);
-OUTPOST_DEFINE_OP(Ceil, .name = "Ceil", .since = 13, .doc = "smallest integer not below x", .infer = infer_unary<floats>,
-                  .run = run_unary<ceil_rows>, .upgrade = upgrade_consumed_inputs, .no_gradient = piecewise_constant,
+OUTPOST_DEFINE_OP(Log, .name = "Log", .since = 13, .doc = "natural logarithm", .infer = infer_unary<floats>,
+                  .run = run_unary<log_rows>, .upgrade = upgrade_consumed_inputs, .gradient = gradient_log,
+                  .in_place = {{0, 0}}, .cases = positive);
+OUTPOST_DEFINE_OP(Erf, .name = "Erf", .since = 13, .first = 9, .doc = "Gauss error function",
+                  .infer = infer_unary<floats>, .run = run_unary<erf_rows>, .gradient = gradient_erf,
                   .in_place = {{0, 0}}, .cases = any_range);
-OUTPOST_DEFINE_OP(Round, .name = "Round", .since = 22, .first = 11, .doc = "nearest integer, ties to even", .infer = infer_unary<floats>,
-                  .run = run_unary<round_rows>, .no_gradient = piecewise_constant, .in_place = {{0, 0}}, .cases = any_range);
+OUTPOST_DEFINE_OP(Floor, .name = "Floor", .since = 13, .doc = "largest integer not above x",
+                  .infer = infer_unary<floats>, .run = run_unary<floor_rows>, .upgrade = upgrade_consumed_inputs,
+                  .no_gradient = piecewise_constant, .in_place = {{0, 0}}, .cases = any_range);
+OUTPOST_DEFINE_OP(Ceil, .name = "Ceil", .since = 13, .doc = "smallest integer not below x",
+                  .infer = infer_unary<floats>, .run = run_unary<ceil_rows>, .upgrade = upgrade_consumed_inputs,
+                  .no_gradient = piecewise_constant, .in_place = {{0, 0}}, .cases = any_range);
+OUTPOST_DEFINE_OP(Round, .name = "Round", .since = 22, .first = 11, .doc = "nearest integer, ties to even",
+                  .infer = infer_unary<floats>, .run = run_unary<round_rows>, .no_gradient = piecewise_constant,
+                  .in_place = {{0, 0}}, .cases = any_range);
 OUTPOST_DEFINE_OP(IsNaN, .name = "IsNaN", .since = 20, .first = 9, .doc = "which elements are NaN",
-                  .infer = infer_predicate<floats | float8s>, .run = run_unary<is_nan_rows>, .no_gradient = "the result is bool",
-                  .cases = "| f32[2,3]\n| f64[3]={nan,1,inf}\n| f16[0]");
+                  .infer = infer_predicate<floats | float8s>, .run = run_unary<is_nan_rows>,
+                  .no_gradient = "the result is bool", .cases = "| f32[2,3]\n| f64[3]={nan,1,inf}\n| f16[0]");
 OUTPOST_DEFINE_OP(IsInf, .name = "IsInf", .since = 20, .first = 10, .doc = "which elements are infinite",
-                  .infer = infer_predicate<floats | float8s>, .run = run_unary<is_inf_rows>, .no_gradient = "the result is bool",
-                  .prepare = prepare_is_inf, .cases = "| f32[3]={inf,-inf,nan}\ndetect_negative=0 | f32[2]={inf,-inf}\n| f16[0]");
-OUTPOST_DEFINE_OP(Not, .name = "Not", .since = 1, .doc = "logical negation", .infer = infer_unary<booleans>, .run = run_not,
-                  .no_gradient = "the result is bool", .in_place = {{0, 0}}, .cases = "| bool[2,3]\n| bool[]\n| bool[0,2]");
-OUTPOST_DEFINE_OP(BitwiseNot, .name = "BitwiseNot", .since = 18, .first = 18, .doc = "bitwise complement", .infer = infer_unary<integers>,
-                  .run = run_unary<complement_rows>, .no_gradient = "integers", .in_place = {{0, 0}},
-                  .cases = "| i32[2,3](-9,9)\n| u8[5](0,255)\n| u64[0]");
+                  .infer = infer_predicate<floats | float8s>, .run = run_unary<is_inf_rows>,
+                  .no_gradient = "the result is bool", .prepare = prepare_is_inf,
+                  .cases = "| f32[3]={inf,-inf,nan}\ndetect_negative=0 | f32[2]={inf,-inf}\n| f16[0]");
+OUTPOST_DEFINE_OP(Not, .name = "Not", .since = 1, .doc = "logical negation", .infer = infer_unary<booleans>,
+                  .run = run_not, .no_gradient = "the result is bool", .in_place = {{0, 0}},
+                  .cases = "| bool[2,3]\n| bool[]\n| bool[0,2]");
+OUTPOST_DEFINE_OP(BitwiseNot, .name = "BitwiseNot", .since = 18, .first = 18, .doc = "bitwise complement",
+                  .infer = infer_unary<integers>, .run = run_unary<complement_rows>, .no_gradient = "integers",
+                  .in_place = {{0, 0}}, .cases = "| i32[2,3](-9,9)\n| u8[5](0,255)\n| u64[0]");
 
 }  // namespace outpost

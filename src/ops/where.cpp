@@ -13,7 +13,8 @@ struct Wide {
 };
 
 template <class W>
-void choose(const uint8_t* condition, int64_t step, const W* x, int64_t x_step, const W* y, int64_t y_step, W* out, int64_t n) {
+void choose(const uint8_t* condition, int64_t step, const W* x, int64_t x_step, const W* y, int64_t y_step, W* out,
+            int64_t n) {
   if (step == 0) {
     const W* from = *condition ? x : y;
     const int64_t from_step = *condition ? x_step : y_step;
@@ -49,7 +50,8 @@ template <class W>
 void run_words(RunContext& c) {
   View& out = c.out(0);
   const Broadcast shape = make_broadcast(out.shape(), {&c.in(0).shape(), &c.in(1).shape(), &c.in(2).shape()});
-  const bool plain = (shape.contiguous[0] || shape.scalar[0]) && (shape.contiguous[1] || shape.scalar[1]) && (shape.contiguous[2] || shape.scalar[2]);
+  const bool plain = (shape.contiguous[0] || shape.scalar[0]) && (shape.contiguous[1] || shape.scalar[1]) &&
+                     (shape.contiguous[2] || shape.scalar[2]);
   c.parallel_ranges(shape.count, elementwise_grain, [&](int64_t begin, int64_t end) {
     uint8_t condition[elementwise_tile];
     W x[elementwise_tile], y[elementwise_tile];
@@ -90,7 +92,8 @@ void infer(InferContext& c) {
   c.require_same_dtype(1, 2);
   const DType dtype = c.dtype(1) == DType::undefined ? c.dtype(2) : c.dtype(1);
   c.require(dtype == DType::undefined || bits(dtype) >= 8, "not defined for ", dtype);
-  if (c.ranked(0) && c.ranked(1) && c.ranked(2)) c.output(0, dtype, broadcast(c, broadcast(c, c.dims(1), c.dims(2)), c.dims(0)));
+  if (c.ranked(0) && c.ranked(1) && c.ranked(2))
+    c.output(0, dtype, broadcast(c, broadcast(c, c.dims(1), c.dims(2)), c.dims(0)));
   else c.output(0, dtype);
 }
 
@@ -102,9 +105,13 @@ void gradient(GradientContext& c) {
 
 }  // namespace
 
-OUTPOST_DEFINE_OP(Where, .name = "Where", .since = 16, .first = 9, .min_inputs = 3, .max_inputs = 3, .doc = "x where the condition holds, else y",
-                  .infer = infer, .run = run, .gradient = gradient, .in_place = {{1, 0}, {2, 0}},
-                  .cases = "| bool[2,3,4] f32[2,3,4] f32[2,3,4]\n| bool[3,1] f64[2,1,4] f64[]\n| bool[] f32[3] f32[2,3]\n| bool[2,1,70] i64[2,5,70] i64[5,1]\n"
-                           "| bool[3] string[3]={\"a\",\"b\",\"c\"} string[]={\"z\"}\n| bool[0,3] f32[3] f32[1]\n| bool[4] u8[4] u8[]");
+OUTPOST_DEFINE_OP(
+    Where, .name = "Where", .since = 16, .first = 9, .min_inputs = 3, .max_inputs = 3,
+    .doc = "x where the condition holds, else y", .infer = infer, .run = run, .gradient = gradient,
+    .in_place = {{1, 0}, {2, 0}},
+    .cases =
+        "| bool[2,3,4] f32[2,3,4] f32[2,3,4]\n| bool[3,1] f64[2,1,4] f64[]\n| bool[] f32[3] f32[2,3]\n"
+        "| bool[2,1,70] i64[2,5,70] i64[5,1]\n"
+        "| bool[3] string[3]={\"a\",\"b\",\"c\"} string[]={\"z\"}\n| bool[0,3] f32[3] f32[1]\n| bool[4] u8[4] u8[]");
 
 }  // namespace outpost

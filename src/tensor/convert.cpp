@@ -96,11 +96,13 @@ void row(const void* from, void* to, int64_t count, bool) {
 
 template <DType D>
 void widen_small(const void* from, void* to, int64_t count, bool) {
-  for (int64_t i = 0; i < count; ++i) static_cast<float*>(to)[i] = small_to_f32(D, static_cast<const uint8_t*>(from)[i]);
+  for (int64_t i = 0; i < count; ++i)
+    static_cast<float*>(to)[i] = small_to_f32(D, static_cast<const uint8_t*>(from)[i]);
 }
 template <DType D>
 void narrow_small(const void* from, void* to, int64_t count, bool saturate) {
-  for (int64_t i = 0; i < count; ++i) static_cast<uint8_t*>(to)[i] = f32_to_small(D, static_cast<const float*>(from)[i], saturate);
+  for (int64_t i = 0; i < count; ++i)
+    static_cast<uint8_t*>(to)[i] = f32_to_small(D, static_cast<const float*>(from)[i], saturate);
 }
 void odd(const void* from, void* to, int64_t count, bool) {
   for (int64_t i = 0; i < count; ++i) static_cast<float*>(to)[i] = f64_to_f32_odd(static_cast<const double*>(from)[i]);
@@ -200,9 +202,11 @@ int route(DType from, DType to, DType types[4]) {
     types[n++] = at = next;
   };
   const DType source = compute_type(from), target = compute_type(to);
-  if (is_narrow_float(to) && source != DType::f32 && source != DType::complex128 && find_row(from, DType::f32) && bits(from) <= 16) {
+  if (is_narrow_float(to) && source != DType::f32 && source != DType::complex128 && find_row(from, DType::f32) &&
+      bits(from) <= 16) {
     hop(DType::f32);  // exact
-  } else if (source == DType::complex128 || target == DType::complex128 || (is_narrow_float(to) && source != DType::f32)) {
+  } else if (source == DType::complex128 || target == DType::complex128 ||
+             (is_narrow_float(to) && source != DType::f32)) {
     hop(source);
     hop(DType::f64);
   } else {
@@ -271,7 +275,15 @@ bool is_signed_packed(DType type) { return type == DType::i4 || type == DType::i
 DType compute_type(DType storage) noexcept {
   using enum DType;
   switch (storage) {
-    case f32: case f16: case bf16: case f8e4m3fn: case f8e4m3fnuz: case f8e5m2: case f8e5m2fnuz: case f8e8m0: case f4e2m1: return f32;
+    case f32:
+    case f16:
+    case bf16:
+    case f8e4m3fn:
+    case f8e4m3fnuz:
+    case f8e5m2:
+    case f8e5m2fnuz:
+    case f8e8m0:
+    case f4e2m1: return f32;
     case u8: case u16: case u32: case u64: case u4: case u2: return u64;
     case i8: case i16: case i32: case i64: case i4: case i2: case boolean: return i64;
     case complex64: case complex128: return complex128;
@@ -283,7 +295,8 @@ DType compute_type(DType storage) noexcept {
 void load(DType from_type, const void* from, int64_t first, int64_t count, DType to_type, void* to) {
   auto* source = static_cast<const char*>(from);
   auto* target = static_cast<char*>(to);
-  if (!is_packed(from_type)) return chain(from_type, source + first * byte_width(from_type), to_type, target, count, true);
+  if (!is_packed(from_type))
+    return chain(from_type, source + first * byte_width(from_type), to_type, target, count, true);
   const DType bytes_type = unpacked(from_type);
   const bool sign = is_signed_packed(from_type);
   uint8_t buffer[tile];
@@ -297,7 +310,8 @@ void load(DType from_type, const void* from, int64_t first, int64_t count, DType
 void store(DType from_type, const void* from, int64_t count, DType to_type, void* to, int64_t first, bool saturate) {
   auto* source = static_cast<const char*>(from);
   auto* target = static_cast<char*>(to);
-  if (!is_packed(to_type)) return chain(from_type, source, to_type, target + first * byte_width(to_type), count, saturate);
+  if (!is_packed(to_type))
+    return chain(from_type, source, to_type, target + first * byte_width(to_type), count, saturate);
   const DType bytes_type = unpacked(to_type), source_type = compute_type(from_type);
   const bool wraps = to_type != DType::f4e2m1 && (source_type == DType::f32 || source_type == DType::f64);
   uint8_t buffer[tile];

@@ -31,7 +31,8 @@ Datum Datum::sequence(std::vector<Datum> items) {
 
 Datum Datum::map(Tensor keys, std::vector<Datum> items) {
   if (keys.rank() != 1 || keys.count() != static_cast<int64_t>(items.size()))
-    fail(ErrorCode::invalid_argument, "a map of ", items.size(), " items with keys of shape ", keys.shape(), "; one key an item is needed");
+    fail(ErrorCode::invalid_argument, "a map of ", items.size(), " items with keys of shape ", keys.shape(),
+         "; one key an item is needed");
   Datum d;
   d.kind_ = Kind::map;
   d.tensor_ = std::move(keys);

@@ -1,5 +1,5 @@
-// Shape: a small vector of dims. Up to `inline_rank` live inside; beyond that one block for `max_rank` is taken, so that
-// growing never reallocates twice.
+// Shape: a small vector of dims. Up to `inline_rank` live inside; beyond that one block for `max_rank` is taken, so
+// that growing never reallocates twice.
 #include <algorithm>
 
 #include "base/text.h"
@@ -10,7 +10,8 @@ namespace outpost {
 namespace {
 
 void require_rank(size_t rank) {
-  if (rank > Shape::max_rank) fail(ErrorCode::limit, "a shape of rank ", rank, "; at most ", int(Shape::max_rank), " axes are supported");
+  if (rank > Shape::max_rank)
+    fail(ErrorCode::limit, "a shape of rank ", rank, "; at most ", int(Shape::max_rank), " axes are supported");
 }
 
 }  // namespace

@@ -28,7 +28,8 @@ std::shared_ptr<void> own_bytes(size_t bytes) {
   const size_t rounded = bytes == 0 ? alignment : (bytes + alignment - 1) / alignment * alignment;
   const Allocator from = current_allocator();
   void* data = nullptr;
-  if (bytes <= most_bytes) data = from.allocate ? from.allocate(rounded, alignment, from.context) : std::aligned_alloc(alignment, rounded);
+  if (bytes <= most_bytes)
+    data = from.allocate ? from.allocate(rounded, alignment, from.context) : std::aligned_alloc(alignment, rounded);
   if (!data) fail(ErrorCode::limit, "no memory for a tensor of ", bytes, " bytes");
   if (!from.allocate) return {data, std::free};
   return {data, [from, rounded](void* p) { from.free(p, rounded, from.context); }};
@@ -137,9 +138,11 @@ Tensor Tensor::clone() const {
 }
 
 Tensor Tensor::reshaped(Shape shape) const {
-  if (!contiguous()) fail(ErrorCode::invalid_argument, "a strided tensor cannot be reshaped without a copy; use to_contiguous()");
+  if (!contiguous())
+    fail(ErrorCode::invalid_argument, "a strided tensor cannot be reshaped without a copy; use to_contiguous()");
   if (checked_count(shape) != count())
-    fail(ErrorCode::invalid_argument, "a tensor of shape ", shape_, " cannot take the shape ", shape, " of another size");
+    fail(ErrorCode::invalid_argument, "a tensor of shape ", shape_, " cannot take the shape ", shape,
+         " of another size");
   Tensor t = *this;
   t.shape_ = std::move(shape);
   return t;

@@ -119,7 +119,8 @@ TEST(Convert, binary16_loops_equal_the_functions) {
   for (int i = 0; i < 65536; ++i) codes[static_cast<size_t>(i)] = static_cast<uint16_t>(i);
   convert(DType::f16, codes.data(), DType::f32, wide.data(), 65536);
   for (int i = 0; i < 65536; ++i)
-    ASSERT_EQ(std::bit_cast<uint32_t>(wide[static_cast<size_t>(i)]), std::bit_cast<uint32_t>(f16_to_f32(static_cast<uint16_t>(i))));
+    ASSERT_EQ(std::bit_cast<uint32_t>(wide[static_cast<size_t>(i)]),
+              std::bit_cast<uint32_t>(f16_to_f32(static_cast<uint16_t>(i))));
   // Every f16 value, its neighbours at the rounding boundary, and a spread over all of f32.
   std::vector<float> inputs;
   for (uint32_t high = 0; high < 65536; ++high)

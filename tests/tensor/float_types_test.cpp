@@ -1,5 +1,5 @@
-// The narrow floats, exhaustively: every code decodes to what its format's definition says (computed here in double), and
-// halfway between any two neighbours the rounding goes to the even code, a hair beside it to the nearer one.
+// The narrow floats, exhaustively: every code decodes to what its format's definition says (computed here in double),
+// and halfway between any two neighbours the rounding goes to the even code, a hair beside it to the nearer one.
 #include "tensor/float_types.h"
 
 #include <gtest/gtest.h>
@@ -100,7 +100,8 @@ TEST(FloatTypes, beyond_the_largest) {
       EXPECT_EQ(f32_to_small(row.type, inputs[i], true), row.saturated[i]) << name(row.type) << " " << inputs[i];
       EXPECT_EQ(f32_to_small(row.type, inputs[i], false), row.plain[i]) << name(row.type) << " " << inputs[i];
     }
-  for (int code : {0x7d, 0x7e, 0x7f, 0xfd}) EXPECT_TRUE(std::isnan(small_to_f32(DType::f8e5m2, static_cast<uint8_t>(code))));
+  for (int code : {0x7d, 0x7e, 0x7f, 0xfd})
+    EXPECT_TRUE(std::isnan(small_to_f32(DType::f8e5m2, static_cast<uint8_t>(code))));
   EXPECT_EQ(small_to_f32(DType::f8e5m2, 0xfc), -inf);
   EXPECT_TRUE(std::isnan(small_to_f32(DType::f8e4m3fn, 0xff)));
 }
