@@ -235,6 +235,7 @@ OUTPOST_DEFINE_OP(BatchNormalization, .name = "BatchNormalization", .since = 15,
                   .prepare = prepare, .scratch = scratch, .in_place = {{0, 0}}, .cases = R"(
   | f32[2,3,4,5] f32[3] f32[3] f32[3] f32[3](0.5,2)
   epsilon=0.1 | f32[2,3] f32[3] f32[3] f32[3] f32[3](0.5,2)
+  training_mode=1 | f32[3,2,5] f32[2] f32[2] f32[2] f32[2](0.5,2) | 3
   training_mode=1 | f32[2,3,4] f32[3] f32[3] f32[3] f32[3](0.5,2)
   | f32[0,3,4] f32[3] f32[3] f32[3] f32[3](0.5,2)
 )");

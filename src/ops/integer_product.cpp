@@ -72,6 +72,38 @@ void require_lines(const RunContext& c, const View& v, int64_t lines, int64_t ba
             v.count(), " values; expected one, ", lines, ", or ", lines, " for each of ", batches, " batches");
 }
 
+PackedOperand pack_integer_constant(const Tensor& b, const Tensor* b_zero) {
+  PackedOperand packed;
+  if (b.count() == 0 || b.rank() < 1) return packed;
+  const kernels::Kernels& kernel = kernels::kernels();
+  const ProductOperand shape = operand(b.shape(), true);
+  const int rank = shape.dims.rank();
+  kernels::GemmInt8 g;
+  g.k = shape.dims[rank - 2], g.n = shape.dims[rank - 1];
+  g.b_row_stride = shape.strides[rank - 2], g.b_column_stride = shape.strides[rank - 1];
+  g.b_signed = b.dtype() == DType::i8;
+  packed.stride = slice_bytes(kernel.gemm_int8_pack_b_bytes(g));
+  const int64_t count = b.count() / (g.k * g.n);
+  if (b_zero && b_zero->count() != 1 && b_zero->count() != g.n && b_zero->count() != g.n * count) return packed;
+  packed.bytes = Tensor(DType::u8, {count * static_cast<int64_t>(packed.stride)});
+  const Shape zero_shape = b_zero ? b_zero->shape() : Shape{};
+  const View zero{b_zero ? const_cast<void*>(b_zero->raw()) : nullptr, &zero_shape, b.dtype()};
+  for (int64_t i = 0; i < count; ++i) {
+    g.b = static_cast<const char*>(b.raw()) + i * g.k * g.n;
+    g.b_zero = zero_of(b_zero ? &zero : nullptr, g.n, i, g.b_zero_stride);
+    kernel.gemm_int8_pack_b(g, static_cast<char*>(packed.bytes.raw()) + static_cast<size_t>(i) * packed.stride);
+  }
+  return packed;
+}
+
+std::shared_ptr<const void> prepare_integer_product(const PrepareContext& c, int ib, int iz) {
+  auto p = std::make_shared<PackedOperand>();
+  const Tensor *b = c.constant(ib), *zero = c.constant(iz);
+  if (b && (b->dtype() == DType::i8 || b->dtype() == DType::u8) && (zero || !c.node.input(iz)))
+    *p = pack_integer_constant(*b, zero);
+  return p;
+}
+
 IntegerProduct integer_product(const View& a, const View& b, const View* a_zero, const View* b_zero) {
   IntegerProduct p;
   p.a = &a, p.b = &b, p.a_zero = a_zero, p.b_zero = b_zero;
@@ -95,6 +127,8 @@ void run_integer_product(const RunContext& c, const IntegerProduct& p, void* scr
   const double work = static_cast<double>(s.m) * static_cast<double>(s.n) * static_cast<double>(s.k);
   const auto grain = static_cast<int64_t>(serial_work * 2 / (work / static_cast<double>(tiles) + 1)) + 1;
   const size_t slice = slice_bytes(kernel.gemm_int8_scratch_bytes(shape));
+  const bool use_packed = p.packed && p.packed->bytes.defined();
+  const char* packed = use_packed ? static_cast<const char*>(p.packed->bytes.raw()) : nullptr;
   c.parallel_ranges(s.batches * tiles, grain, [&](int64_t begin, int64_t end) {
     kernels::GemmInt8 g = shape;
     void* mine = static_cast<char*>(scratch) + slice * static_cast<size_t>(RunContext::worker());
@@ -104,6 +138,7 @@ void run_integer_product(const RunContext& c, const IntegerProduct& p, void* scr
       g.a = p.a->as<const char>() + o.a, g.b = p.b->as<const char>() + o.b, g.c = p.y + batch * s.m * s.n;
       g.a_zero = zero_of(p.a_zero, s.m, batch, g.a_zero_stride);
       g.b_zero = zero_of(p.b_zero, s.n, batch, g.b_zero_stride);
+      if (packed) g.packed_b = packed + static_cast<size_t>(o.b / (s.k * s.n)) * p.packed->stride;
       kernel.gemm_int8(g, first, last, mine);
       begin += last - first;
     }

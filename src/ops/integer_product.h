@@ -9,6 +9,7 @@ struct IntegerProduct {
   Product geometry;  // sizes, strides and batches; pointers and dtype unused
   const View *a = nullptr, *b = nullptr;
   const View *a_zero = nullptr, *b_zero = nullptr;  // one value; or one per row (column); or that for every batch
+  const PackedOperand* packed = nullptr;            // of b and its zero point; may be undefined
   int32_t* y = nullptr;                             // contiguous (batches, m, n)
 
   int64_t count() const noexcept { return geometry.batches * geometry.m * geometry.n; }
@@ -20,6 +21,11 @@ void infer_matmul(InferContext&, int ia, int ib, DType dtype);
 void check_zero_point(const InferContext&, int input, int of, bool rows);
 
 void check_single(const InferContext&, int input);  // one value, of rank 0 or 1
+
+// A constant b, packed with its zero point (null: none). Undefined where b has no elements.
+PackedOperand pack_integer_constant(const Tensor& b, const Tensor* b_zero);
+// The prepared state of an operator with b at input ib and its zero point at iz: a PackedOperand.
+std::shared_ptr<const void> prepare_integer_product(const PrepareContext&, int ib, int iz);
 
 IntegerProduct integer_product(const View& a, const View& b, const View* a_zero, const View* b_zero);
 size_t integer_product_scratch_bytes(const IntegerProduct&, int threads);

@@ -227,6 +227,7 @@ constexpr std::string_view layer_cases = R"(
   axis=0 | f32[3,4] f32[3,4] f32[3,4]
   axis=-2 | f32[2,3,35] f32[3,35] f32[3,35]
   | f32[0,3,8] f32[8] f32[8]
+  axis=1 | f32[2,3,4] f32[3,4] f32[3,4] | 3
 )";
 constexpr std::string_view rms_cases = R"(
   | f32[2,3,8] f32[8]

@@ -10,6 +10,9 @@ namespace {
 const View* optional(const RunContext& c, int i) { return c.has(i) ? &c.in(i) : nullptr; }
 const View* optional(const ScratchContext& c, int i) { return c.has(i) ? &c.in(i) : nullptr; }
 
+template <int B, int Zero>
+std::shared_ptr<const void> prepare(const PrepareContext& c) { return prepare_integer_product(c, B, Zero); }
+
 // ---- MatMulInteger (A, B, a_zero, b_zero)
 
 void infer(InferContext& c) {
@@ -29,6 +32,7 @@ size_t scratch(const ScratchContext& c) {
 void run(RunContext& c) {
   IntegerProduct p = integer_product(c.in(0), c.in(1), optional(c, 2), optional(c, 3));
   p.y = c.out(0).as<int32_t>();
+  p.packed = &c.prepared<PackedOperand>();
   run_integer_product(c, p, c.scratch());
 }
 
@@ -82,6 +86,7 @@ size_t scratch_to_float(const ScratchContext& c) {
 void run_to_float(RunContext& c) {
   IntegerProduct p = integer_product(c.in(0), c.in(1), optional(c, 4), optional(c, 5));
   p.y = c.scratch<int32_t>();
+  p.packed = &c.prepared<PackedOperand>();
   check_bias(c, optional(c, 6), p.geometry.n);
   run_integer_product(c, p, c.scratch<char>() + slice_bytes(static_cast<size_t>(p.count()) * sizeof(int32_t)));
   scale_rows(c, p, c.in(2).as<const float>()[0], c.in(3), optional(c, 6), c.out(0).as<float>());
@@ -144,6 +149,7 @@ void run_dynamic(RunContext& c) {
   IntegerProduct p = integer_product(q.a, c.in(1), &q.zero_view, optional(c, 3));
   char* rest = c.scratch<char>() + slice_bytes(static_cast<size_t>(c.in(0).count()));
   p.y = reinterpret_cast<int32_t*>(rest);
+  p.packed = &c.prepared<PackedOperand>();
   check_bias(c, optional(c, 4), p.geometry.n);
   run_integer_product(c, p, rest + slice_bytes(static_cast<size_t>(p.count()) * sizeof(int32_t)));
   scale_rows(c, p, q.scale, c.in(2), optional(c, 4), c.out(0).as<float>());
@@ -159,14 +165,16 @@ Cost cost(const CostContext& c) {
 
 OUTPOST_DEFINE_OP(MatMulInteger, .name = "MatMulInteger", .since = 10, .first = 10, .min_inputs = 2, .max_inputs = 4,
                   .doc = "Product of 8-bit integers with zero points, in int32", .infer = infer, .run = run,
-                  .no_gradient = "integers", .cost = cost, .scratch = scratch, .cases = R"(
+                  .no_gradient = "integers", .cost = cost, .prepare = prepare<1, 3>, .scratch = scratch,
+                  .cases = R"(
   | u8[3,4] i8[4,5]
   | u8[3,4] u8[4,5] u8[]={12} u8[5]
   | i8[2,3,4] i8[4,7] i8[3] i8[]
 )");
 OUTPOST_DEFINE_OP(ms_MatMulIntegerToFloat, .name = "MatMulIntegerToFloat", .domain = "com.microsoft", .min_inputs = 4,
                   .max_inputs = 7, .doc = "Product of 8-bit integers, scaled to f32", .infer = infer_to_float,
-                  .run = run_to_float, .no_gradient = "integers", .cost = cost, .scratch = scratch_to_float,
+                  .run = run_to_float, .no_gradient = "integers", .cost = cost, .prepare = prepare<1, 5>,
+                  .scratch = scratch_to_float,
                   .cases = R"(
   | u8[3,4] i8[4,5] f32[]={0.5} f32[5] u8[]={3} i8[5] f32[5]
   | i8[2,3,4] i8[4,5] f32[1]={0.5} f32[1]={0.25}
@@ -174,7 +182,7 @@ OUTPOST_DEFINE_OP(ms_MatMulIntegerToFloat, .name = "MatMulIntegerToFloat", .doma
 OUTPOST_DEFINE_OP(ms_DynamicQuantizeMatMul, .name = "DynamicQuantizeMatMul", .domain = "com.microsoft",
                   .min_inputs = 3, .max_inputs = 5, .doc = "f32 quantised on the fly times 8-bit integers",
                   .infer = infer_dynamic, .run = run_dynamic, .no_gradient = "rounds", .cost = cost,
-                  .scratch = scratch_dynamic, .cases = R"(
+                  .prepare = prepare<1, 3>, .scratch = scratch_dynamic, .cases = R"(
   | f32[3,4] i8[4,5] f32[5] i8[5] f32[5]
   | f32[2,3,4] u8[4,5] f32[1]={0.25} u8[1]={7}
 )");

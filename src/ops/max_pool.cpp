@@ -120,6 +120,8 @@ OUTPOST_DEFINE_OP(MaxPool, .name = "MaxPool", .since = 22, .max_outputs = 2, .do
   kernel_shape=[2,2,2] auto_pad="SAME_LOWER" | f32[1,1,3,4,5]
   kernel_shape=[5,5] pads=[2,2,2,2] | f32[1,4,6,6]
   kernel_shape=[2,2] | u8[1,2,4,4]
+  kernel_shape=[3,2] strides=[2,1] pads=[1,0,1,1] | f32[2,3,5,6] | 2
+  kernel_shape=[2,2] storage_order=1 | f32[1,2,4,4] | 2
   kernel_shape=[2,2] | f32[0,2,4,4]
 )");
 

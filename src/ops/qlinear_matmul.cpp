@@ -27,6 +27,8 @@ void infer(InferContext& c) {
   infer_matmul(c, a, b, c.dtype(y_zero));
 }
 
+std::shared_ptr<const void> prepare(const PrepareContext& c) { return prepare_integer_product(c, b, b_zero); }
+
 // Scratch: int32 sums (or f32 products) | for each thread one f32 row | integers: product memory, float8: f32 operands.
 struct Layout {
   size_t sums, row, rest;
@@ -116,6 +118,7 @@ void run(RunContext& c) {
   if (!is_integer(c.in(a).dtype)) return run_float8(c, l, memory);
   IntegerProduct p = integer_product(c.in(a), c.in(b), &c.in(a_zero), &c.in(b_zero));
   p.y = reinterpret_cast<int32_t*>(memory);
+  p.packed = &c.prepared<PackedOperand>();
   run_integer_product(c, p, memory + l.sums + l.row * static_cast<size_t>(c.threads()));
   Product s = p.geometry;
   if (c.in(a_scale).count() > 1 && s.batches == 1)  // rows were folded: scales are per row of one matrix
@@ -133,7 +136,7 @@ Cost cost(const CostContext& c) {
 
 OUTPOST_DEFINE_OP(QLinearMatMul, .name = "QLinearMatMul", .since = 21, .first = 10, .min_inputs = 8, .max_inputs = 8,
                   .doc = "Product of quantised matrices, quantised", .infer = infer, .run = run,
-                  .no_gradient = "integers", .cost = cost, .scratch = scratch, .cases = R"(
+                  .no_gradient = "integers", .cost = cost, .prepare = prepare, .scratch = scratch, .cases = R"(
   | u8[3,4] f32[]={0.5} u8[]={9} u8[4,5] f32[]={0.25} u8[]={100} f32[]={2.5} u8[]={20}
   | i8[2,3,4] f32[]={0.5} i8[]={1} i8[4,5] f32[5](0.1,1) i8[5] f32[]={2.5} i8[]={0}
 )");

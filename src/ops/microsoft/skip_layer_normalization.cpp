@@ -171,6 +171,7 @@ OUTPOST_DEFINE_OP(ms_SkipLayerNormalization, .name = "SkipLayerNormalization", .
                   .scratch = scratch, .in_place = {{0, 0}, {1, 0}}, .cases = R"(
   epsilon=0.001 | f32[2,3,8] f32[2,3,8] f32[8] f32[8] f32[8]
   epsilon=0.001 | f32[4,8] f32[4,8] f32[8]
+  epsilon=0.001 | f32[2,3,8] f32[3,8] f32[8] f32[8] | 4
 )");
 OUTPOST_DEFINE_OP(ms_SkipSimplifiedLayerNormalization, .name = "SkipSimplifiedLayerNormalization",
                   .domain = "com.microsoft", .min_inputs = 3, .max_inputs = 4, .max_outputs = 4,
