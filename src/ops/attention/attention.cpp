@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "ops/attention/cache.h"
+#include "ops/attention/expansion.h"
 #include "ops/carve.h"
 #include "ops/op.h"
 
@@ -223,8 +224,8 @@ Cost cost(const CostContext& c) {
 }  // namespace
 
 OUTPOST_DEFINE_OP(Attention, .name = "Attention", .since = 25, .first = 23, .min_inputs = 3, .max_inputs = 7, .min_outputs = 1, .max_outputs = 4,
-                  .doc = "scaled dot-product attention with masks, windows and caches", .infer = infer, .run = run, .cost = cost,
-                  .scratch = scratch,
+                  .doc = "scaled dot-product attention with masks, windows and caches", .infer = infer, .run = run,
+                  .expand = expand_attention, .cost = cost, .scratch = scratch,
                   .cases = R"(is_causal=1 | f32[2,4,5,8] f32[2,2,5,8] f32[2,2,5,6]
 q_num_heads=3 kv_num_heads=3 softcap=2.0 | f32[2,4,24] f32[2,6,24] f32[2,6,30] f32[4,6]
 qk_matmul_output_mode=3 | f32[1,2,3,4] f32[1,2,2,4] f32[1,2,2,4] - f32[1,2,3,4] f32[1,2,3,4]
