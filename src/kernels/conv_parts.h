@@ -1,8 +1,9 @@
-// What the convolution files of one instruction set share: the direct depthwise path, and the work of a tile's product.
+// What the convolution files of one instruction set share: the direct depthwise path, packed weights, how the work is
+// cut into tiles, and the product of one tile.
 #pragma once
 
 #include "kernels/conv.h"
-#include "kernels/gemm_pack.h"
+#include "kernels/conv_patches.h"
 
 namespace outpost::kernels {
 
@@ -19,17 +20,6 @@ void depthwise(const Conv& c, int64_t tile_begin, int64_t tile_end, void* scratc
 namespace {
 
 inline int64_t volume(const int64_t (&extent)[3]) { return extent[0] * extent[1] * extent[2]; }
-
-// Part `i` of `parts` of n things, dealt evenly.
-struct Part {
-  int64_t begin, end;
-  int64_t count() const { return end - begin; }
-};
-inline Part part_of(int64_t n, int64_t parts, int64_t i) {
-  const int64_t base = n / parts, extra = n % parts;
-  const int64_t begin = i * base + smaller(i, extra);
-  return {begin, begin + base + (i < extra ? 1 : 0)};
-}
 
 // Weights as the A of a product: rows dealt evenly to panels of at most block_rows, [panel][k][row].
 struct RowPanels {
@@ -111,6 +101,52 @@ inline void set_epilogue(MicroBlock<float>& p, const Epilogue& e, int64_t row, i
   const bool relu = e.activation == Activation::relu;
   p.low = relu ? 0.0f : e.low;
   p.high = relu ? __builtin_inff() : e.high;
+}
+
+// How a product of (rows, k) weights with patches at `positions` is cut, `images` times over (batches, groups, ...).
+struct Cut {
+  RowPanels panels;
+  int64_t column_panels, m_tiles = 1, n_tiles, k_block, b_row;
+
+  Cut(int64_t images, int64_t rows, int64_t k, int64_t positions, bool overlapping) : panels(rows) {
+    constexpr int64_t k_limit = 320, positions_limit = 192;  // 240 KB of patches
+    constexpr double tile_flops = 4e6, tile_count = 32;      // no smaller and no more tiles than that
+    constexpr int64_t width = panel_columns<float>;
+    column_panels = ceil_divide(positions, width);
+    n_tiles = larger(1, ceil_divide(column_panels, positions_limit / width));
+    const double work = 2.0 * double(images) * double(rows) * double(k) * double(positions) / tile_flops;
+    const double wanted = work < tile_count ? work : tile_count;
+    const auto tiles = [&] { return double(images) * double(n_tiles) * double(m_tiles); };
+    // Patches are laid out anew for every part of the rows, weights read anew for every part of the positions.
+    const int64_t least_panels = (overlapping ? 96 : 48) / block_rows;
+    while (tiles() < wanted && column_panels / n_tiles > 96 / width) ++n_tiles;
+    while (tiles() < wanted && panels.count / m_tiles >= 2 * least_panels) ++m_tiles;
+    while (tiles() < wanted && column_panels / n_tiles > 48 / width) ++n_tiles;
+    k_block = ceil_divide(k, larger(1, ceil_divide(k, k_limit)));
+    b_row = patch_row(ceil_divide(column_panels, n_tiles) * width);
+  }
+  size_t scratch_floats() const { return size_t(patch_floats(k_block, b_row)); }
+};
+
+// One tile's product: weights of depth k, patches of `x` at the positions `at`. `p` holds C and its row stride; `row`
+// and `start` say where C's first element is in the epilogue's bias and residual. `laid_out`: all of k is in `b`
+// already.
+inline void run_product(const Cut& cut, Part row_panels, const Geometry& g, const float* weights, int64_t k,
+                        const float* x, Part at, float* b, bool laid_out, MicroBlock<float> p, const Epilogue& e,
+                        int64_t row, int64_t start) {
+  for (int64_t step = 0;;) {
+    const int64_t count = smaller(cut.k_block, k - step);
+    const bool last = step + count >= k;
+    if (!laid_out)
+      lay_out(g, x, at, step, count, b, cut.b_row, b + patch_floats(cut.k_block, cut.b_row) - plane_floats);
+    p.b = b;
+    p.b_step = cut.b_row;
+    p.k = count;
+    set_epilogue(p, e, row, start, step == 0, last);
+    multiply_panels(p, cut.panels, row_panels.begin, row_panels.end, weights, k, step, at.count());
+    step += count;
+    if (last) return;
+  }
 }
 
 }  // namespace

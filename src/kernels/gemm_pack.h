@@ -13,6 +13,17 @@ inline int64_t ceil_divide(int64_t n, int64_t by) { return (n + by - 1) / by; }
 inline int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 inline int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
 
+// Part `i` of `parts` of n things, dealt evenly.
+struct Part {
+  int64_t begin, end;
+  int64_t count() const { return end - begin; }
+};
+inline Part part_of(int64_t n, int64_t parts, int64_t i) {
+  const int64_t base = n / parts, extra = n % parts;
+  const int64_t begin = i * base + smaller(i, extra);
+  return {begin, begin + base + (i < extra ? 1 : 0)};
+}
+
 inline int64_t element_bytes(FloatType type) {
   return type == FloatType::f32 ? 4 : type == FloatType::f64 ? 8 : 2;
 }

@@ -17,7 +17,8 @@
   FAMILY(mix)                           \
   FAMILY(move)                          \
   FAMILY(pool)                          \
-  FAMILY(conv)
+  FAMILY(conv)                          \
+  FAMILY(conv_transpose)
 
 #define OUTPOST_DECLARE_FILL(name) void fill_##name(Kernels& table);
 #define OUTPOST_DECLARE_ISA(isa) \

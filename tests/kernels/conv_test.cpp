@@ -143,5 +143,95 @@ TEST(Convolution, MatchesPlainLoops) {
   }
 }
 
+// The definition: every input element adds its weighted taps to the output.
+Expected transposed_reference(const Conv& c, const std::vector<float>& x, const std::vector<float>& w) {
+  const Window& win = c.window;
+  const int64_t positions = product(win.in), taps = product(win.kernel), out = product(win.out);
+  const int64_t in_group = c.in_channels / c.groups, out_group = c.out_channels / c.groups;
+  Expected e{std::vector<double>(c.batch * c.out_channels * out), std::vector<double>(c.batch * c.out_channels * out)};
+  for (int64_t b = 0; b < c.batch; ++b)
+    for (int64_t i = 0; i < c.in_channels; ++i)
+      for (int64_t p = 0; p < positions; ++p)
+        for (int64_t o = 0; o < out_group; ++o)
+          for (int64_t t = 0; t < taps; ++t) {
+            const int64_t at[3] = {p / (win.in[1] * win.in[2]), p / win.in[2] % win.in[1], p % win.in[2]};
+            const int64_t tap[3] = {t / (win.kernel[1] * win.kernel[2]), t / win.kernel[2] % win.kernel[1],
+                                    t % win.kernel[2]};
+            int64_t index = 0;
+            bool inside = true;
+            for (int a = 0; a < 3; ++a) {
+              const int64_t q = at[a] * win.stride[a] + tap[a] * win.dilation[a] - win.pad[a];
+              inside &= q >= 0 && q < win.out[a];
+              index = index * win.out[a] + q;
+            }
+            if (!inside) continue;
+            const double term = double(x[(b * c.in_channels + i) * positions + p]) * w[(i * out_group + o) * taps + t];
+            const int64_t channel = i / in_group * out_group + o;
+            e.sum[(b * c.out_channels + channel) * out + index] += term;
+            e.magnitude[(b * c.out_channels + channel) * out + index] += std::fabs(term);
+          }
+  return e;
+}
+
+// The same shapes the other way round: `pad_end` is output padding less what the last window leaves.
+Conv transposed_of(const Shape& s) {
+  Conv c = conv_of(s);
+  for (int a = 0; a < 3; ++a)
+    c.window.out[a] = (s.in[a] - 1) * s.stride[a] + (s.kernel[a] - 1) * s.dilation[a] + 1 - s.pad[a] - s.pad_end[a];
+  return c;
+}
+
+void check_transposed(const Shape& s) {
+  Conv c = transposed_of(s);
+  for (int a = 0; a < 3; ++a)
+    if (c.window.out[a] < 0) return;
+  const int64_t out = product(c.window.out), count = s.batch * s.out_channels * out;
+  const std::vector<float> x = random_floats(s.batch * s.in_channels * product(c.window.in), 1);
+  const std::vector<float> w = random_floats(s.in_channels * (s.out_channels / s.groups) * product(c.window.kernel), 2);
+  const std::vector<float> bias = random_floats(s.out_channels, 3), residual = random_floats(count, 4);
+  const Expected e = transposed_reference(c, x, w);
+  c.x = x.data();
+  for (const Kernels* table : all_tables())
+    for (const bool extras : {false, true}) {
+      c.epilogue = {};
+      if (extras) c.epilogue = {.row_bias = bias.data(), .residual = residual.data(), .activation = Activation::relu};
+      std::vector<std::byte> packed(table->conv_transpose_pack_bytes(c) + 64);
+      table->conv_transpose_pack(c, w.data(), aligned(packed));
+      c.packed_weights = aligned(packed);
+      std::vector<std::byte> scratch(table->conv_transpose_scratch_bytes(c) + 64, std::byte{0xff});
+      std::vector<float> y(count + 1, 55.0f), again(count + 1, 55.0f);
+      const int64_t tiles = table->conv_transpose_tiles(c);
+      c.y = y.data(), table->conv_transpose(c, 0, tiles, aligned(scratch));
+      c.y = again.data();
+      for (int64_t i = tiles; i-- > 0;) table->conv_transpose(c, i, i + 1, aligned(scratch));
+      ASSERT_EQ(std::memcmp(y.data(), again.data(), y.size() * 4), 0) << s.name << " depends on the grouping";
+      EXPECT_EQ(y[count], 55.0f);
+      for (int64_t i = 0; i < count; ++i) {
+        double want = e.sum[i];
+        if (extras) want = std::max(0.0, want + bias[i / out % s.out_channels] + residual[i]);
+        ASSERT_NEAR(y[i], want, 1e-6 * (e.magnitude[i] + 2)) << table->isa << " " << s.name << " at " << i;
+      }
+    }
+}
+
+TEST(TransposedConvolution, MatchesPlainLoops) {
+  for (const Shape& s : shapes()) {
+    check_transposed(s);
+    if (HasFatalFailure()) return;
+  }
+  const Shape more[] = {
+      {"2x2 stride 2", 1, 1, 16, 40, {1, 10, 12}, {1, 2, 2}, {1, 2, 2}, {1, 1, 1}, {0, 0, 0}, {0, 0, 0}},
+      {"4x4 stride 2", 2, 1, 9, 300, {1, 7, 8}, {1, 4, 4}, {1, 2, 2}, {1, 1, 1}, {0, 1, 1}, {0, 1, 1}},
+      {"output padding", 1, 1, 5, 6, {1, 6, 7}, {1, 3, 3}, {1, 2, 3}, {1, 1, 1}, {0, 1, 1}, {0, 0, -1}},
+      {"stride beyond the kernel", 1, 1, 4, 5, {1, 3, 4}, {1, 2, 2}, {1, 5, 4}, {1, 1, 1}, {0, 0, 0}, {0, -2, 0}},
+      {"stride 4, dilation 6", 1, 1, 4, 5, {1, 6, 6}, {1, 3, 4}, {1, 4, 4}, {1, 6, 3}, {0, 2, 1}, {0, 1, 2}},
+      {"huge stride", 1, 1, 2, 3, {1, 1, 1}, {1, 3, 3}, {1, 1000000000, 1000000000}, {1, 1, 1}, {0, 0, 0}, {0, 0, 0}},
+  };
+  for (const Shape& s : more) {
+    check_transposed(s);
+    if (HasFatalFailure()) return;
+  }
+}
+
 }  // namespace
 }  // namespace outpost::kernels
