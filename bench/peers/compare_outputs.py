@@ -3,8 +3,8 @@
 
   bench/peers/compare_outputs.py MODEL_OR_FOLDER... [--bar 1e-4] [--json FILE] [--verbose]
 
-The error is max|a-b| / max|b|, b being ONNX Runtime's without graph optimisation. 16-bit outputs get a bar of their own
-rounding, 8-bit ones of one step, other integers and bools none. Symbolic dimensions take small values, the first choice
+The error is max|a-b| / max|b|, b being ONNX Runtime's without graph optimisation. Graphs that compute in 16 bits get a
+bar of their rounding, 8-bit outputs one step, other integers and bools none. Symbolic dimensions take small values, the first choice
 that ONNX Runtime accepts; a model that it cannot run, or runs differently each time (dropout), is skipped with the
 reason.
 """
@@ -26,8 +26,9 @@ import onnx  # noqa: E402
 import onnxruntime  # noqa: E402
 
 # Values for symbolic dimensions, tried in turn: names first, then what the rest get.
-CHOICES = [({"batch": 2, "batch_size": 2, "N": 2, "sequence": 8, "seq_len": 8}, 4), ({}, 1), ({}, 2), ({}, 8), ({}, 64),
-           ({"batch": 1, "batch_size": 1}, 512), ({}, 320)]
+NAMED = {"batch": 2, "batch_size": 2, "N": 2, "seq_len": 3, "past_seq_len": 4, "total_seq_len": 7,
+         "height": 64, "width": 96, "H": 64, "W": 96}
+CHOICES = [(NAMED, 4), ({}, 1), ({}, 2), ({}, 8), ({}, 64), ({"batch": 1, "batch_size": 1}, 512), ({}, 30), ({}, 320)]
 INTEGERS = [(0, 2), (0, 1), (1, 2)]  # half-open ranges, tried in turn: an index in a table of one row, a divisor
 
 
@@ -57,7 +58,7 @@ def reference(path, model, folder):
             continue
         for (symbolic, otherwise), integers in itertools.product(CHOICES, INTEGERS):
             try:
-                data = inputs.of_model(model, folder, symbolic, otherwise, integers)
+                data = inputs.of_model(model, folder, symbolic, otherwise, integers, path)
                 feed = {i.name: i.array for i in data}
                 names = [o.name for o in session.get_outputs()]
                 first, second = session.run(names, feed), session.run(names, feed)
@@ -87,33 +88,52 @@ def outpost_outputs(program, path, data, names, folder):
     return {name: np.load(file) for name, file in files.items()}
 
 
+# Graphs that are not comparable, and why.
+KNOWN = {
+    "skip_layer_norm_no_beta_with_cast.onnx": "ill-typed: LayerNormalization of f16 with f32 scale, declared to give f32",
+}
+
+
 def error_of(ours, theirs):
-    """(error, bar factor's unit): the relative error, infinite where type, shape or non-finite elements differ."""
+    """max|a-b| and max|b|; infinite where non-finite elements differ."""
+    if ours.dtype == "V2":  # bfloat16 as .npy has it
+        ours = ours.view(theirs.dtype)
     if ours.shape != theirs.shape or ours.dtype != theirs.dtype:
-        raise RuntimeError(f"{ours.dtype}{list(ours.shape)} where ONNX Runtime gives {theirs.dtype}{list(theirs.shape)}")
+        raise RuntimeError(f"{ours.dtype}{list(ours.shape)} where it should be {theirs.dtype}{list(theirs.shape)}")
     if theirs.size == 0:
-        return 0.0
+        return 0.0, 1.0
     if theirs.dtype.kind not in "fiu":
-        return 0.0 if np.array_equal(ours, theirs) else np.inf
+        return (0.0 if np.array_equal(ours, theirs) else np.inf), 1.0
     a, b = ours.astype(np.float64), theirs.astype(np.float64)
     finite = np.isfinite(b)
     if not np.array_equal(a[~finite], b[~finite], equal_nan=True) or not np.isfinite(a[finite]).all():
-        return np.inf
-    if not finite.any():
-        return 0.0
-    return float(np.abs(a - b)[finite].max() / (np.abs(b[finite]).max() or 1.0))
+        return np.inf, 1.0
+    return float(np.abs(a - b)[finite].max(initial=0)), float(np.abs(b[finite]).max(initial=0))
 
 
-def bar_of(theirs, bar):
-    if theirs.dtype == np.float16:
-        return max(bar, 2e-3)
-    if theirs.dtype in (np.uint8, np.int8):
-        return 1.01 / (np.abs(theirs.astype(int)).max(initial=0) or 1)
-    return bar if theirs.dtype.kind == "f" else 0.0
+def within(ours, theirs, bar, half):
+    """`half`: the graph computes in 16 bits somewhere; ONNX Runtime rounds to them less often than the graph says."""
+    difference, scale = error_of(ours, theirs)
+    if theirs.dtype.kind != "f":
+        return difference <= (1 if theirs.dtype in (np.uint8, np.int8) else 0)
+    if half and np.isfinite(difference) and theirs.size:  # the root mean square: single elements may be ill-conditioned
+        difference = np.sqrt(np.mean((ours.astype(np.float64) - theirs.astype(np.float64)) ** 2))
+        return difference <= 5e-3 * scale + 2**-21
+    return difference <= bar * scale
+
+
+def computes_in_half(model):
+    half = onnx.TensorProto.FLOAT16
+    values = [*model.graph.input, *model.graph.value_info, *model.graph.output]
+    return (any(v.type.tensor_type.elem_type == half for v in values)
+            or any(t.data_type == half for t in model.graph.initializer)
+            or any(a.name == "to" and a.i == half for n in model.graph.node for a in n.attribute))
 
 
 def compare(program, path, bar):
-    """(passed, text)"""
+    """(passed, relative error, text)"""
+    if path.name in KNOWN:
+        raise Skip(KNOWN[path.name])
     with tempfile.TemporaryDirectory() as scratch:
         folder = pathlib.Path(scratch)
         model = onnx.load(path, load_external_data=False)
@@ -121,13 +141,18 @@ def compare(program, path, bar):
         shapes = " ".join(f"{i.name}:{i.shape_text() or 'scalar'}" for i in data)
         try:
             ours = outpost_outputs(program, path, data, list(theirs), folder)
-            errors = {name: error_of(ours[name], theirs[name]) for name in theirs}
+            errors = {name: relative(*error_of(ours[name], theirs[name])) for name in theirs}
+            half = computes_in_half(model)
+            wrong = [name for name in theirs if not within(ours[name], theirs[name], bar, half)]
         except (RuntimeError, OSError, ValueError, subprocess.TimeoutExpired) as error:
             return False, np.inf, f"{error} [{shapes}]"
     worst = max(errors, key=errors.get)
-    wrong = [name for name in errors if not errors[name] <= bar_of(theirs[name], bar)]
     detail = f"{errors[worst]:.1e} ({worst}) [{shapes}]"
     return not wrong, errors[worst], detail if not wrong else f"{detail}; over the bar: {', '.join(wrong)}"
+
+
+def relative(difference, scale):
+    return difference / (scale or 1.0)
 
 
 def main():
