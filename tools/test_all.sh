@@ -14,12 +14,13 @@ cross_build() {
 }
 
 fuzzer() {
-  local program=$1 corpus
-  corpus=$source_dir/build-fuzz/corpus/$(basename "$program")
+  local program=$1 corpus dictionary=()
+  corpus=$source_dir/build-fuzz/corpus/$(basename "$program")  # make_seeds has filled it
   mkdir -p "$corpus"
+  case $program in *onnx*) dictionary=(-dict="$source_dir/tests/fuzz/onnx.dict") ;; esac
   # A find is written beside the logs; memory and time limits make bombs count as finds.
   "$program" -max_total_time=60 -rss_limit_mb=2048 -timeout=10 -print_final_stats=1 \
-    -artifact_prefix="$logs/$(basename "$program")-" "$corpus" "$source_dir/tests/fuzz/seeds/$(basename "$program")"
+    "${dictionary[@]}" -artifact_prefix="$logs/$(basename "$program")-" "$corpus"
 }
 
 say "odd configurations"
@@ -43,7 +44,6 @@ if [ -f tests/fuzz/CMakeLists.txt ]; then
   build_preset fuzz
   for program in build-fuzz/fuzz_*; do
     [ -x "$program" ] && [ ! -d "$program" ] || continue
-    mkdir -p "tests/fuzz/seeds/$(basename "$program")"
     check "$(basename "$program")" fuzzer "$program"
   done
 fi

@@ -163,10 +163,10 @@ class ModelWriter {
     if (!node.name.empty()) out_.bytes(node_field::name, node.name);
     out_.bytes(node_field::op_type, node.op);
     if (!node.domain.empty()) out_.bytes(node_field::domain, node.domain);
-    for (const auto& [name, value] : node.attributes) {
+    for (const auto& entry : node.attributes) {
       out_.message(node_field::attribute, [&] {
-        out_.bytes(attribute_field::name, name);
-        attribute(value, node, names);
+        out_.bytes(attribute_field::name, entry.first);
+        attribute(entry.second, node, names);
       });
     }
   }
