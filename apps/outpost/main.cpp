@@ -21,6 +21,7 @@ int main(int argc, char** argv) {
   try {
     program.parse(argc, argv);
     outpost::cli::choose_instruction_set();
+    outpost::cli::offer_image_decoders();
     return run ? run() : 0;
   } catch (const CLI::ParseError& error) {
     return program.exit(error) == 0 ? 0 : 2;

@@ -18,4 +18,7 @@ void add_convert(CLI::App& program, Run& run);
 void add_operators(CLI::App& program, Run& run);
 void add_verify(CLI::App& program, Run& run);
 
+// JPEG and PNG for the ImageDecoder operator.
+void offer_image_decoders();
+
 }  // namespace outpost::cli
