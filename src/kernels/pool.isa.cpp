@@ -30,12 +30,12 @@ inline void inner_columns(const Window& w, int64_t& begin, int64_t& end) {
   if (begin > end) begin = end;
 }
 
-// `lanes` elements `stride` apart.
-inline F32 load_strided(const float* p, int64_t stride) {
-  if (stride == 1) return load(p);
-  if (stride == 2) return load_even(p);
-  F32 v;
-  for (int i = 0; i < lanes; ++i) v[i] = p[i * stride];
+// n elements `stride` apart, 0 < n <= lanes.
+inline F32 load_strided(const float* p, int64_t stride, int64_t n) {
+  if (stride == 1) return n == lanes ? load(p) : load_part(p, n);
+  if (stride == 2) return n == lanes ? load_even(p) : load_even_part(p, n);
+  F32 v{};
+  for (int i = 0; i < n; ++i) v[i] = p[i * stride];
   return v;
 }
 
@@ -73,12 +73,14 @@ void pool_row(const Window& w, const float* x, Span (&s)[3], int64_t inner_begin
   };
   int64_t ow = 0;
   for (; ow < inner_begin; ++ow) clipped(ow);
-  for (; ow + lanes <= inner_end; ow += lanes) {
+  while (ow < inner_end) {
     const Span full{0, w.kernel[2], ow * w.stride[2] - w.pad[2]};
+    const int64_t n = inner_end - ow < lanes ? inner_end - ow : lanes;
     s[2] = full;
     F32 all = Op::identity();
-    for_taps(w, s, [&](int64_t at) { all = Op::combine(all, load_strided(x + at, w.stride[2])); });
-    finish.many(ow, all, full);
+    for_taps(w, s, [&](int64_t at) { all = Op::combine(all, load_strided(x + at, w.stride[2], n)); });
+    finish.many(ow, all, full, n);
+    ow += n;
   }
   for (; ow < w.out[2]; ++ow) clipped(ow);
 }
@@ -101,7 +103,7 @@ void pool_planes(const Pool& p, int64_t begin, int64_t end, MakeFinish make) {
 struct StoreMax {
   float* y;
   void one(int64_t ow, float v, const Span&) const { y[ow] = v; }
-  void many(int64_t ow, F32 v, const Span&) const { store(y + ow, v); }
+  void many(int64_t ow, F32 v, const Span&, int64_t n) const { store_part(y + ow, v, n); }
 };
 
 // The first of equal maxima, NaN above all; a window wholly outside gives -infinity at index 0.
@@ -142,7 +144,9 @@ struct StoreMean {
   float* y;
   int64_t outer;  // taps counted over depth and height
   void one(int64_t ow, float sum, const Span& s) const { y[ow] = sum / float(outer * counted(p, 2, s)); }
-  void many(int64_t ow, F32 sum, const Span& s) const { store(y + ow, sum / float(outer * counted(p, 2, s))); }
+  void many(int64_t ow, F32 sum, const Span& s, int64_t n) const {
+    store_part(y + ow, sum / float(outer * counted(p, 2, s)), n);
+  }
 };
 
 void average_pool(const Pool& p, int64_t begin, int64_t end) {

@@ -47,12 +47,19 @@ void check_parameter(const InferContext& c, int parameter) {
   c.require(fits, "input ", parameter, " ", c.input(parameter), " does not broadcast to X ", c.input(0));
 }
 
+// X's type, or the scale's where they differ: RMSNormalization says so, and ONNX Runtime's older forms do the same.
+Type normalised_type(const InferContext& c) {
+  Type y = c.input(0);
+  if (c.dtype(1) != DType::undefined) y.dtype = c.dtype(1);
+  return y;
+}
+
 void infer_layer(InferContext& c) {
   c.require_dtype(0, {DType::f32, DType::f64, DType::f16, DType::bf16});
   if (c.ranked(0)) c.axis(c.attributes().integer("axis", -1), c.rank(0));
   check_parameter(c, 1);
   check_parameter(c, 2);
-  c.output(0, c.input(0));
+  c.output(0, normalised_type(c));
   infer_statistics(c, 1);
   infer_statistics(c, 2);
 }
@@ -61,9 +68,7 @@ void infer_rms(InferContext& c) {
   c.require_dtype(0, {DType::f32, DType::f64, DType::f16, DType::bf16});
   if (c.ranked(0)) c.axis(c.attributes().integer("axis", -1), c.rank(0));
   check_parameter(c, 1);
-  Type y = c.input(0);
-  if (c.dtype(1) != DType::undefined) y.dtype = c.dtype(1);  // the scale's type, where they differ
-  c.output(0, std::move(y));
+  c.output(0, normalised_type(c));
   infer_statistics(c, 1);
 }
 
