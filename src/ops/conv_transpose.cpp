@@ -115,13 +115,28 @@ void set_window(kernels::Window& w, const Prepared& p, int rank, const int64_t* 
   }
 }
 
+bool every_phase_has_outputs(const kernels::Window& w) {
+  for (int i = 0; i < 3; ++i)
+    if (w.out[i] < w.stride[i]) return false;
+  return true;
+}
+
 std::shared_ptr<const void> prepare(const PrepareContext& c) {
   auto p = std::make_shared<Prepared>(parse(c.node));
-  if (const Tensor* weight = c.constant(1)) {
-    const int64_t ones[3] = {1, 1, 1};
+  // The packed form follows the padding and the phases of the stride that have outputs: certain when X's size says nothing
+  // about the padding and, checked by each run, every phase has some.
+  const Tensor* weight = c.constant(1);
+  if (weight && p->window.auto_pad == AutoPad::none && p->output_shape.length == 0) {
+    const int rank = weight->rank() - 2;
+    const int64_t* kernel = weight->shape().data() + 2;
+    int64_t in[3];
+    for (int i = 0; i < rank; ++i) {
+      const AxisWindow a = resolve(*p, i, rank, 1, kernel[i]);
+      in[i] = 2 + (a.pad_begin + a.pad_end) / a.stride + 1;
+    }
     Convolution conv = with_weights(weight->shape(), p->groups);
-    set_window(conv.shape.window, *p, weight->rank() - 2, ones, weight->shape().data() + 2);
-    p->packed = pack_weights(conv, *weight);
+    set_window(conv.shape.window, *p, rank, in, kernel);
+    if (every_phase_has_outputs(conv.shape.window)) p->packed = pack_weights(conv, *weight);
   }
   return p;
 }
@@ -131,7 +146,7 @@ Convolution convolution(const View& x, const View& weight, const Prepared& p) {
   c.shape.batch = x.dim(0);
   set_window(c.shape.window, p, x.rank() - 2, x.shape().data() + 2, weight.shape().data() + 2);
   c.dtype = x.dtype;
-  c.packed = p.packed.raw();
+  if (every_phase_has_outputs(c.shape.window)) c.packed = p.packed.raw();
   return c;
 }
 
