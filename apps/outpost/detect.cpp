@@ -58,8 +58,8 @@ const Detector* guess_detector(const Outputs& outputs, const Frame& frame) {
 }
 
 // Names tell families with several outputs apart; one output is told by its shape.
-const Detector* guess_detector(const Session& session) {
-  const auto& outputs = session.outputs();
+const Detector* guess_detector(const Model& model) {
+  const auto& outputs = model.outputs();
   auto has = [&](std::string_view name) { return std::any_of(outputs.begin(), outputs.end(), [&](const ValueInfo& v) { return v.name == name; }); };
   if (has("cls_8") && has("kps_8")) return &find_detector("yunet");
   if (has("scores") && has("boxes")) return &find_detector("ultraface");

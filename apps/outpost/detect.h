@@ -40,7 +40,7 @@ const std::vector<Detector>& all_detectors();
 const Detector& find_detector(const std::string& name);
 const Detector* guess_detector(const Outputs& outputs, const Frame& frame);
 // The same before a run, from what the model declares: only its picture defaults can be asked for then.
-const Detector* guess_detector(const Session& session);
+const Detector* guess_detector(const Model& model);
 
 // Greedy: the best box of a class stands, those that overlap it by more than `iou` fall. At most `most` are kept.
 std::vector<Detection> suppress(std::vector<Detection> detections, double iou, size_t most = 300);

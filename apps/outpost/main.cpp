@@ -12,6 +12,7 @@ int main(int argc, char** argv) {
   program.set_version_flag("--version", "outpost " OUTPOST_VERSION);
   program.require_subcommand(1);
   outpost::cli::Run run;
+  outpost::cli::add_tour(program, run);
   outpost::cli::add_run(program, run);
   outpost::cli::add_inspect(program, run);
   outpost::cli::add_bench(program, run);

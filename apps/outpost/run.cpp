@@ -6,7 +6,6 @@
 #include <cstdio>
 #include <map>
 #include <memory>
-#include <numeric>
 
 #include "base/text.h"
 #include "configuration.h"
@@ -37,27 +36,11 @@ void print_top(const Outputs& results, const std::vector<std::string>& labels, i
   for (size_t i = 0; i < results.size() && !scores; ++i)
     if (results.datum(i).kind() == Datum::Kind::tensor && results[i].dtype() != DType::string && results[i].count() > 1) scores = &results[i];
   if (!scores) fail(ErrorCode::invalid_argument, "--top: no output is a list of scores");
-  const size_t count = static_cast<size_t>(scores->shape().empty() ? 1 : scores->shape().back());
-  std::vector<float> values = as_floats(*scores);
-  values.resize(std::min(values.size(), count));
-  // Scores that are not yet probabilities are made so.
-  const float sum = std::accumulate(values.begin(), values.end(), 0.f), least = *std::min_element(values.begin(), values.end());
-  const bool logits = least < 0 || std::abs(sum - 1) > 0.01f;
-  if (logits) {
-    const float most = *std::max_element(values.begin(), values.end());
-    float total = 0;
-    for (float& v : values) total += v = std::exp(v - most);
-    for (float& v : values) v /= total;
-  }
-  std::vector<size_t> order(values.size());
-  std::iota(order.begin(), order.end(), size_t{0});
-  const size_t shown = std::min(order.size(), static_cast<size_t>(top));
-  std::partial_sort(order.begin(), order.begin() + static_cast<std::ptrdiff_t>(shown), order.end(), [&](size_t a, size_t b) { return values[a] > values[b]; });
   std::vector<std::vector<std::string>> rows;
-  for (size_t i = 0; i < shown; ++i) {
+  for (const auto& [index, probability] : likeliest(*scores, static_cast<size_t>(top))) {
     char percent[16];
-    std::snprintf(percent, sizeof percent, "%6.2f %%", static_cast<double>(values[order[i]]) * 100);
-    rows.push_back({percent, order[i] < labels.size() ? labels[order[i]] : std::to_string(order[i])});
+    std::snprintf(percent, sizeof percent, "%6.2f %%", probability * 100);
+    rows.push_back({percent, index < labels.size() ? labels[index] : std::to_string(index)});
   }
   std::fputs(table(rows).c_str(), stdout);
 }
@@ -155,7 +138,7 @@ int run_model(Options o) {
   const Session session(model, options_of(o));
   const bool detecting = !o.draw.empty() || o.output.detector;
   if (detecting)
-    if (const Detector* d = o.output.detector ? &find_detector(*o.output.detector) : guess_detector(session)) o.image.complete_with(d->image);
+    if (const Detector* d = o.output.detector ? &find_detector(*o.output.detector) : guess_detector(model)) o.image.complete_with(d->image);
 
   Inputs inputs;
   read_inputs(o, model, o.image, inputs);

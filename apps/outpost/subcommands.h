@@ -11,6 +11,7 @@ namespace outpost::cli {
 
 using Run = std::function<int()>;
 
+void add_tour(CLI::App& program, Run& run);
 void add_run(CLI::App& program, Run& run);
 void add_inspect(CLI::App& program, Run& run);
 void add_bench(CLI::App& program, Run& run);

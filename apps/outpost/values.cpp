@@ -5,6 +5,7 @@
 #include <cmath>
 #include <filesystem>
 #include <nlohmann/json.hpp>
+#include <numeric>
 #if defined(OUTPOST_WITH_ZLIB)
 #include <zlib.h>
 #endif
@@ -228,10 +229,25 @@ std::string outputs_as_json(const Outputs& results) {
   return dump(all);
 }
 
-std::vector<float> as_floats(const Tensor& t) {
-  std::vector<float> values(static_cast<size_t>(t.count()));
-  convert(t.dtype(), t.raw(), DType::f32, values.data(), t.count());
-  return values;
+std::vector<std::pair<size_t, double>> likeliest(const Tensor& scores, size_t count) {
+  std::vector<double> values(static_cast<size_t>(scores.count()));
+  convert(scores.dtype(), scores.raw(), DType::f64, values.data(), scores.count());
+  values.resize(std::min(values.size(), static_cast<size_t>(scores.rank() ? scores.shape().back() : 1)));
+  if (values.empty()) return {};
+  const double sum = std::accumulate(values.begin(), values.end(), 0.0), least = *std::min_element(values.begin(), values.end());
+  if (least < 0 || std::abs(sum - 1) > 0.01) {
+    const double most = *std::max_element(values.begin(), values.end());
+    double total = 0;
+    for (double& v : values) total += v = std::exp(v - most);
+    for (double& v : values) v /= total;
+  }
+  std::vector<size_t> order(values.size());
+  std::iota(order.begin(), order.end(), size_t{0});
+  count = std::min(count, order.size());
+  std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) { return values[a] > values[b]; });
+  std::vector<std::pair<size_t, double>> top;
+  for (size_t i = 0; i < count; ++i) top.emplace_back(order[i], values[order[i]]);
+  return top;
 }
 
 std::string describe_datum(const Datum& d) {

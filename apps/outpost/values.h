@@ -26,6 +26,8 @@ void write_output(const std::string& argument, const std::vector<ValueInfo>& out
 std::string outputs_as_json(const Outputs& results);
 // A line or two about a value: "f32[1,1000]  min -3.2  mean 0.01  max 12.9  [0.13, …]".
 std::string describe_datum(const Datum& datum);
-std::vector<float> as_floats(const Tensor& tensor);
+// The classes with the largest of the first row's scores: (index, probability). Scores that are not probabilities yet
+// (negative, or not adding up to 1) pass a softmax.
+std::vector<std::pair<size_t, double>> likeliest(const Tensor& scores, size_t count);
 
 }  // namespace outpost::cli
