@@ -1,128 +1,35 @@
-// Random tensors. Without a `seed` attribute they continue the run state's Philox stream: element i takes word i from
-// the stream's position, so results depend neither on threads nor on tiles, and the state moves on by what was drawn.
-// With `seed` they are numpy's RandomState(seed): the same numbers as the ONNX reference implementation, every run.
+// Random tensors: normal, uniform, Bernoulli and multinomial samples (ops/random_stream.h says from which numbers).
 #include <algorithm>
 #include <cmath>
 #include <memory>
-#include <numbers>
-#include <random>
 
-#include "ops/elementwise.h"
+#include "ops/random_stream.h"
 #include "tensor/convert.h"
 
 namespace outpost {
 
 namespace {
 
-// numpy.random.RandomState: MT19937 (Matsumoto & Nishimura 1998), 53-bit uniforms, polar normals in pairs.
-class NumpyRandom {
- public:
-  explicit NumpyRandom(uint32_t seed) : engine_(seed) {}
-  double uniform() {
-    const uint32_t a = static_cast<uint32_t>(engine_()) >> 5, b = static_cast<uint32_t>(engine_()) >> 6;
-    return (a * 67108864.0 + b) / 9007199254740992.0;
-  }
-  double normal() {
-    if (has_spare_) {
-      has_spare_ = false;
-      return spare_;
-    }
-    double x, y, square;
-    do {
-      x = 2 * uniform() - 1;
-      y = 2 * uniform() - 1;
-      square = x * x + y * y;
-    } while (square >= 1 || square == 0);
-    const double f = std::sqrt(-2 * std::log(square) / square);
-    spare_ = f * x;
-    has_spare_ = true;
-    return f * y;
-  }
-
- private:
-  std::mt19937 engine_;
-  double spare_ = 0;
-  bool has_spare_ = false;
-};
-
-// The Philox stream by position.
-class Stream {
- public:
-  explicit Stream(const Random& r) : seed_(r.seed()), first_(r.counter()) {}
-  uint32_t word(uint64_t i) {
-    const uint64_t at = first_ + i;
-    if (at / 4 != block_) {
-      block_ = at / 4;
-      words_ = Random::block(seed_, block_);
-    }
-    return words_[at % 4];
-  }
-  double uniform(uint64_t i) { return word(i) * 0x1p-32; }
-  double normal(uint64_t i) {  // Box and Muller 1958, from words 2i and 2i + 1
-    const double u = (word(2 * i) + 0.5) * 0x1p-32, v = word(2 * i + 1) * 0x1p-32;
-    return std::sqrt(-2 * std::log(u)) * std::cos(2 * std::numbers::pi * v);
-  }
-
- private:
-  uint64_t seed_, first_, block_ = ~uint64_t(0);
-  std::array<uint32_t, 4> words_;
-};
-
-struct Options {
-  bool seeded;
-  uint32_t seed;
-  double a, b;             // mean and scale, or low and high
-  int64_t samples = 1;
-};
-Options parse(const Attributes& attributes) {
-  Options o{attributes.has("seed"), 0, 0, 0};
-  if (!o.seeded) return o;
-  const Attribute* seed = attributes.find("seed");
-  const double value = std::holds_alternative<int64_t>(*seed) ? static_cast<double>(std::get<int64_t>(*seed))
-                                                              : attributes.real("seed", 0);
-  o.seed = static_cast<uint32_t>(static_cast<int64_t>(std::clamp(value, -9e15, 9e15)));
-  return o;
-}
 std::shared_ptr<const void> prepare_normal(const PrepareContext& c) {
-  Options o = parse(c.attributes());
+  RandomOptions o = random_options(c.attributes());
   o.a = c.attributes().real("mean", 0);
   o.b = c.attributes().real("scale", 1);
-  return std::make_shared<Options>(o);
+  return std::make_shared<RandomOptions>(o);
 }
 std::shared_ptr<const void> prepare_uniform(const PrepareContext& c) {
-  Options o = parse(c.attributes());
+  RandomOptions o = random_options(c.attributes());
   o.a = c.attributes().real("low", 0);
   o.b = c.attributes().real("high", 1);
-  return std::make_shared<Options>(o);
+  return std::make_shared<RandomOptions>(o);
 }
 std::shared_ptr<const void> prepare_plain(const PrepareContext& c) {
-  Options o = parse(c.attributes());
+  RandomOptions o = random_options(c.attributes());
   o.samples = c.attributes().integer("sample_size", 1);
-  return std::make_shared<Options>(o);
-}
-
-// value(draw, element) for every element; `draw` is a NumpyRandom or a Stream with its position.
-struct Draw {
-  NumpyRandom* numpy;
-  Stream* stream;
-  uint64_t position;
-  double uniform() { return numpy ? numpy->uniform() : stream->uniform(position); }
-  double normal() { return numpy ? numpy->normal() : stream->normal(position); }
-};
-// tiles(begin, end, numpy): a seeded stream is walked in order, the state's stream by all threads.
-template <class Tiles>
-void over_stream(RunContext& c, const Options& o, int64_t count, int words_an_element, Tiles tiles) {
-  if (o.seeded) {
-    NumpyRandom numpy(o.seed);
-    tiles(0, count, &numpy);
-    return;
-  }
-  c.parallel_ranges(count, elementwise_grain, [&](int64_t begin, int64_t end) { tiles(begin, end, nullptr); });
-  c.random().skip(static_cast<uint64_t>(count) * static_cast<uint64_t>(words_an_element));
+  return std::make_shared<RandomOptions>(o);
 }
 
 template <class Value>
-void generate(RunContext& c, const Options& o, View& y, int words_an_element, Value value) {
+void generate(RunContext& c, const RandomOptions& o, View& y, int words_an_element, Value value) {
   over_stream(c, o, y.count(), words_an_element, [&](int64_t begin, int64_t end, NumpyRandom* numpy) {
     Stream stream(c.random());
     double values[elementwise_tile];
@@ -138,16 +45,16 @@ void generate(RunContext& c, const Options& o, View& y, int words_an_element, Va
 }
 
 void run_normal(RunContext& c) {
-  const auto& o = c.prepared<Options>();
+  const auto& o = c.prepared<RandomOptions>();
   generate(c, o, c.out(0), 2, [&](Draw& draw, int64_t) { return o.a + o.b * draw.normal(); });
 }
 void run_uniform(RunContext& c) {
-  const auto& o = c.prepared<Options>();
+  const auto& o = c.prepared<RandomOptions>();
   generate(c, o, c.out(0), 1, [&](Draw& draw, int64_t) { return o.a + (o.b - o.a) * draw.uniform(); });
 }
 void run_bernoulli(RunContext& c) {
   const View& x = c.in(0);
-  generate(c, c.prepared<Options>(), c.out(0), 1, [&](Draw& draw, int64_t i) {
+  generate(c, c.prepared<RandomOptions>(), c.out(0), 1, [&](Draw& draw, int64_t i) {
     double p;
     load(x.dtype, x.data, i, 1, DType::f64, &p);
     return draw.uniform() < p ? 1.0 : 0.0;
@@ -158,7 +65,7 @@ void run_bernoulli(RunContext& c) {
 size_t scratch_multinomial(const ScratchContext& c) { return sizeof(double) * static_cast<size_t>(c.in(0).dim(1)); }
 
 void run_multinomial(RunContext& c) {
-  const auto& o = c.prepared<Options>();
+  const auto& o = c.prepared<RandomOptions>();
   const View& x = c.in(0);
   View& y = c.out(0);
   const int64_t rows = x.dim(0), classes = x.dim(1);
@@ -224,81 +131,6 @@ void infer_multinomial(InferContext& c) {
   c.output(0, dtype, Dims{c.ranked(0) ? c.dims(0)[0] : Dim(), Dim(samples)});
 }
 
-// ---- Dropout
-double dropout_ratio(RunContext& c) {
-  double ratio = 0.5;
-  if (c.has(1) && c.in(1).count() == 1) load(c.in(1).dtype, c.in(1).data, 0, 1, DType::f64, &ratio);
-  c.require(ratio >= 0 && ratio < 1, "ratio is ", ratio, "; expected 0 up to but not including 1");
-  return ratio;
-}
-
-template <class T>
-void drop(RunContext& c, const View& x, View& y, uint8_t* mask, double ratio) {
-  const T scale = static_cast<T>(1 / (1 - ratio));
-  over_stream(c, c.prepared<Options>(), x.count(), 1, [&](int64_t begin, int64_t end, NumpyRandom* numpy) {
-    Stream stream(c.random());
-    T values[elementwise_tile];
-    for (int64_t i = begin; i < end; i += elementwise_tile) {
-      const int64_t n = std::min(elementwise_tile, end - i);
-      load_tile(x.dtype, x.data, i, n, dtype_of<T>(), values);
-      for (int64_t j = 0; j < n; ++j) {
-        const bool kept = Draw{numpy, &stream, static_cast<uint64_t>(i + j)}.uniform() >= ratio;
-        values[j] = kept ? values[j] * scale : T(0);
-        if (mask) mask[i + j] = kept;
-      }
-      store_tile(dtype_of<T>(), values, n, y.dtype, y.data, i);
-    }
-  });
-}
-
-void run_dropout(RunContext& c) {
-  const View& x = c.in(0);
-  View& y = c.out(0);
-  const bool training = c.has(2) && c.in(2).count() == 1 && *c.in(2).as<uint8_t>() != 0;
-  const double ratio = training ? dropout_ratio(c) : 0;
-  uint8_t* mask = c.wants(1) ? c.out(1).as<uint8_t>() : nullptr;
-  if (ratio == 0) {
-    if (y.data != x.data) convert(x.dtype, x.data, y.dtype, y.data, x.count());
-    if (mask) std::fill_n(mask, x.count(), uint8_t(1));
-    return;
-  }
-  if (x.dtype == DType::f64) drop<double>(c, x, y, mask, ratio);
-  else drop<float>(c, x, y, mask, ratio);
-}
-
-void infer_dropout(InferContext& c) {
-  require_types(c, 0, floats | float8s);
-  require_types(c, 1, floats | float8s);
-  require_types(c, 2, booleans);
-  c.output(0, c.input(0));
-  Type mask = c.input(0);
-  mask.dtype = DType::boolean;
-  c.output(1, std::move(mask));
-}
-
-// Opset 1 and 6 drop unless is_test; their models are run, not trained, so they pass their input on like 7 to 10.
-void upgrade_dropout(UpgradeContext& c) {
-  upgrade_consumed_inputs(c);
-  c.node.attributes.erase("is_test");
-  if (c.from < 12) c.real_to_input("ratio", 1, DType::f32);
-}
-
-void gradient_dropout(GradientContext& c) {
-  Value* training = c.in(2);
-  if (!training || (training->is_constant() && training->constant().dtype() == DType::boolean &&
-                    !*training->constant().data<bool>()))
-    return c.set(0, c.grad());
-  Value* mask = c.out(1) ? c.out(1) : c.graph().add_output(&c.node);
-  if (!mask->type.is_tensor()) {
-    mask->type = c.in(0)->type;
-    mask->type.dtype = DType::boolean;
-  }
-  Value* one = c.like(c.grad(), 1);
-  Value* ratio = c.has(1) ? c.emit("CastLike", {c.in(1), c.grad()}) : c.like(c.grad(), 0.5);
-  Value* scale = c.emit("Where", {training, c.div(one, c.sub(one, ratio)), one});
-  c.set(0, c.emit("Where", {mask, c.mul(c.grad(), scale), c.like(c.grad(), 0)}));
-}
-
 constexpr std::string_view no_inputs = "no inputs", only_shape = "only the input's shape is read",
                            samples = "samples do not depend smoothly on their probabilities";
 
@@ -329,13 +161,4 @@ OUTPOST_DEFINE_OP(Multinomial, .name = "Multinomial", .since = 22, .first = 7,
                   .run = run_multinomial, .no_gradient = samples, .prepare = prepare_plain,
                   .scratch = scratch_multinomial, .random = true,
                   .cases = "seed=1.0 sample_size=5 | f32[2,3]\ndtype=7 | f64[1,4]\n| f32[0,3]");
-OUTPOST_DEFINE_OP(
-    Dropout, .name = "Dropout", .since = 22, .max_inputs = 3, .max_outputs = 2,
-    .doc = "the input, or in training a random part of it scaled up", .infer = infer_dropout, .run = run_dropout,
-    .upgrade = upgrade_dropout, .gradient = gradient_dropout, .prepare = prepare_plain, .in_place = {{0, 0}},
-    .random = true,
-    .cases =
-        "| f32[2,3,4]\n| f32[5] f32[]={0.3} bool[]={false} | 2\nseed=7 | f64[2,9] f64[]={0.4} bool[]={true} | 2\n"
-        "| f32[0]");
-
 }  // namespace outpost
