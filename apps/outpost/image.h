@@ -21,8 +21,8 @@ struct Image {
   const uint8_t* at(int x, int y) const { return const_cast<Image*>(this)->at(x, y); }
 };
 
-// JPEG (turned upright as its EXIF orientation says), PNG (over white where transparent), BMP, PNM, by content. `name`
-// stands for the file in messages. Throws Error(invalid_data | unsupported | limit).
+// JPEG (turned upright as its EXIF orientation says), PNG (over white where transparent) and what the library decodes
+// (BMP, PNM, TIFF), by content. `name` stands for the file in messages. Throws Error(invalid_data | unsupported | limit).
 Image decode_image(std::span<const std::byte> bytes, const std::string& name);
 Image load_image(const std::string& path);
 bool is_image_file(const std::string& path);  // by its first bytes
@@ -31,8 +31,6 @@ void save_png(const std::string& path, const Image& image);
 // What decode_image is made of. Each throws; jpeg and png say so when the program was built without them.
 Image decode_jpeg(std::span<const std::byte> bytes, const std::string& name);
 Image decode_png(std::span<const std::byte> bytes, const std::string& name);
-Image decode_bmp(std::span<const std::byte> bytes, const std::string& name);
-Image decode_pnm(std::span<const std::byte> bytes, const std::string& name);
 // Throws Error(limit) unless 1 ≤ width, height and the product is at most most_pixels.
 void check_image_size(int64_t width, int64_t height, const std::string& name);
 

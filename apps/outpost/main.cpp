@@ -19,15 +19,22 @@ int main(int argc, char** argv) {
   outpost::cli::add_convert(program, run);
   outpost::cli::add_operators(program, run);
   outpost::cli::add_verify(program, run);
+  auto report = [](const std::exception& error, int status) {
+    std::fprintf(stderr, "outpost: %s\n", error.what());
+    return status;
+  };
   try {
     program.parse(argc, argv);
     outpost::cli::choose_instruction_set();
     outpost::cli::offer_image_decoders();
-    return run ? run() : 0;
   } catch (const CLI::ParseError& error) {
     return program.exit(error) == 0 ? 0 : 2;
   } catch (const std::exception& error) {
-    std::fprintf(stderr, "outpost: %s\n", error.what());
-    return 1;
+    return report(error, 2);
+  }
+  try {
+    return run ? run() : 0;
+  } catch (const std::exception& error) {
+    return report(error, 1);
   }
 }

@@ -1,6 +1,7 @@
 // Outpost: runs ONNX models. Everything public in one header.
 #pragma once
 #include "outpost/error.h"
+#include "outpost/image.h"
 #include "outpost/log.h"
 #include "outpost/model.h"
 #include "outpost/session.h"
