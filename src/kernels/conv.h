@@ -23,7 +23,9 @@ struct Conv {
   int64_t batch = 1, groups = 1, in_channels = 1, out_channels = 1;
   Window window;
   const float* x = nullptr;
-  const void* packed_weights = nullptr;  // from conv_pack / conv_transpose_pack, same shape and instruction set
+  // From conv_pack / conv_transpose_pack for the same instruction set; packing depends on channels, groups, kernel,
+  // stride and dilation, never on extents, pads or the batch.
+  const void* packed_weights = nullptr;
   float* y = nullptr;
   // row_bias: (out_channels); residual: laid out as y; residual_row_stride and column_bias are ignored
   Epilogue epilogue;

@@ -26,6 +26,9 @@ Geometry geometry_of(const Window& w) {
   return g;
 }
 
+// A group of one input channel: its weights stay as they are, whichever path a shape takes.
+bool one_channel(const Conv& c) { return c.in_channels == c.groups; }
+
 struct Plan {
   Geometry g;
   int64_t rows, k, positions;
@@ -34,7 +37,7 @@ struct Plan {
   explicit Plan(const Conv& c)
       : g(geometry_of(c.window)), rows(c.out_channels / c.groups),
         k(c.in_channels / c.groups * volume(c.window.kernel)), positions(volume(c.window.out)),
-        cut(c.batch * c.groups, rows, k, positions, volume(c.window.kernel) > 1) {}
+        cut(c.batch * c.groups, rows, k, positions, g.positions() == g.plane() && g.tap_count() == 1) {}
 };
 
 void run_tile(const Conv& c, const Plan& s, int64_t tile, float* scratch, bool& laid_out) {
@@ -47,11 +50,11 @@ void run_tile(const Conv& c, const Plan& s, int64_t tile, float* scratch, bool& 
   const int64_t row = group * s.rows + cut.panels.panel(row_panels.begin).begin;
   const int64_t start = (batch * c.out_channels + row) * s.positions + at.begin;
   const float* x = c.x + (batch * c.in_channels + group * (c.in_channels / c.groups)) * s.g.plane();
-  const float* weights = static_cast<const float*>(c.packed_weights) + group * s.rows * s.k;
+  const Weights weights{static_cast<const float*>(c.packed_weights) + group * s.rows * s.k, s.k, one_channel(c)};
   MicroBlock<float> p;
   p.c = c.y + start;
   p.c_row = p.residual_row = s.positions;
-  run_product(cut, row_panels, s.g, weights, s.k, x, at, scratch, laid_out, p, c.epilogue, row, start);
+  run_product(cut, row_panels, s.g, weights, x, at, scratch, laid_out, p, c.epilogue, row, start);
   // The next tile of channels finds its patches where they are, if one block held all of k.
   laid_out = cut.k_block >= s.k && m + 1 < cut.m_tiles;
 }
@@ -80,7 +83,7 @@ size_t pack_bytes(const Conv& c) {
 
 void pack(const Conv& c, const float* weights, void* packed) {
   float* to = static_cast<float*>(packed);
-  if (OUTPOST_ISA::depthwise_applies(c)) {
+  if (one_channel(c)) {
     __builtin_memcpy(to, weights, pack_bytes(c));
     return;
   }

@@ -52,10 +52,18 @@ inline int wide_registers(int64_t rows, int64_t columns) {
   return columns <= lanes ? 1 : 2;
 }
 
+// The weights of a product of depth k: panels, or rows as they came where a group has one input channel, since those
+// may also meet the direct path.
+struct Weights {
+  const float* a;
+  int64_t k;
+  bool plain;
+};
+
 // C(panels [first, last), columns) over `p.k` steps from `step` on, with B in rows `p.b_step` apart. `p` holds C, the
-// biases and the residual at the tile's first row and column; `a` is the packed matrix of depth `k`.
-inline void multiply_panels(MicroBlock<float> p, const RowPanels& panels, int64_t first, int64_t last, const float* a,
-                            int64_t k, int64_t step, int64_t columns) {
+// biases and the residual at the tile's first row and column.
+inline void multiply_panels(MicroBlock<float> p, const RowPanels& panels, int64_t first, int64_t last,
+                            const Weights& w, int64_t step, int64_t columns) {
   constexpr int width = panel_columns<float>;
   constexpr int64_t rows_in_cache = 144;
   const int64_t row0 = panels.panel(first).begin;
@@ -75,10 +83,10 @@ inline void multiply_panels(MicroBlock<float> p, const RowPanels& panels, int64_
       for (int64_t i = group; i < group_end; ++i) {
         const Part part = panels.panel(i);
         const int64_t rows = part.count(), from = part.begin - row0;
-        if (rows != kernel_rows) kernel = OUTPOST_ISA::micro_kernel_f32(true, int(kernel_rows = rows), vectors);
-        p.a = a + part.begin * k + step * rows;
-        p.a_row = 1;
-        p.a_step = rows;
+        if (rows != kernel_rows) kernel = OUTPOST_ISA::micro_kernel_f32(!w.plain, int(kernel_rows = rows), vectors);
+        p.a = w.a + part.begin * w.k + step * (w.plain ? 1 : rows);
+        p.a_row = w.plain ? w.k : 1;
+        p.a_step = w.plain ? 1 : rows;
         p.c = c + from * p.c_row + j;
         p.row_bias = row_bias ? row_bias + from : nullptr;
         p.residual = residual ? residual + from * p.residual_row + j : nullptr;
@@ -108,7 +116,7 @@ struct Cut {
   RowPanels panels;
   int64_t column_panels, m_tiles = 1, n_tiles, k_block, b_row;
 
-  Cut(int64_t images, int64_t rows, int64_t k, int64_t positions, bool overlapping) : panels(rows) {
+  Cut(int64_t images, int64_t rows, int64_t k, int64_t positions, bool contiguous) : panels(rows) {
     constexpr int64_t k_limit = 320, positions_limit = 192;  // 240 KB of patches
     constexpr double tile_flops = 4e6, tile_count = 32;      // no smaller and no more tiles than that
     constexpr int64_t width = panel_columns<float>;
@@ -117,23 +125,24 @@ struct Cut {
     const double work = 2.0 * double(images) * double(rows) * double(k) * double(positions) / tile_flops;
     const double wanted = work < tile_count ? work : tile_count;
     const auto tiles = [&] { return double(images) * double(n_tiles) * double(m_tiles); };
-    // Patches are laid out anew for every part of the rows, weights read anew for every part of the positions.
-    const int64_t least_panels = (overlapping ? 96 : 48) / block_rows;
-    while (tiles() < wanted && column_panels / n_tiles > 96 / width) ++n_tiles;
-    while (tiles() < wanted && panels.count / m_tiles >= 2 * least_panels) ++m_tiles;
+    // Weights are read anew for every part of the positions, which costs less than patches anew for every part of the
+    // rows.
+    const int64_t least_panels = (contiguous ? 48 : 72) / block_rows;
     while (tiles() < wanted && column_panels / n_tiles > 48 / width) ++n_tiles;
+    while (tiles() < wanted && panels.count / m_tiles >= 2 * least_panels) ++m_tiles;
     k_block = ceil_divide(k, larger(1, ceil_divide(k, k_limit)));
     b_row = patch_row(ceil_divide(column_panels, n_tiles) * width);
   }
   size_t scratch_floats() const { return size_t(patch_floats(k_block, b_row)); }
 };
 
-// One tile's product: weights of depth k, patches of `x` at the positions `at`. `p` holds C and its row stride; `row`
+// One tile's product: weights times patches of `x` at the positions `at`. `p` holds C and its row stride; `row`
 // and `start` say where C's first element is in the epilogue's bias and residual. `laid_out`: all of k is in `b`
 // already.
-inline void run_product(const Cut& cut, Part row_panels, const Geometry& g, const float* weights, int64_t k,
-                        const float* x, Part at, float* b, bool laid_out, MicroBlock<float> p, const Epilogue& e,
-                        int64_t row, int64_t start) {
+inline void run_product(const Cut& cut, Part row_panels, const Geometry& g, const Weights& weights, const float* x,
+                        Part at, float* b, bool laid_out, MicroBlock<float> p, const Epilogue& e, int64_t row,
+                        int64_t start) {
+  const int64_t k = weights.k;
   for (int64_t step = 0;;) {
     const int64_t count = smaller(cut.k_block, k - step);
     const bool last = step + count >= k;
@@ -143,7 +152,7 @@ inline void run_product(const Cut& cut, Part row_panels, const Geometry& g, cons
     p.b_step = cut.b_row;
     p.k = count;
     set_epilogue(p, e, row, start, step == 0, last);
-    multiply_panels(p, cut.panels, row_panels.begin, row_panels.end, weights, k, step, at.count());
+    multiply_panels(p, cut.panels, row_panels.begin, row_panels.end, weights, step, at.count());
     step += count;
     if (last) return;
   }

@@ -20,22 +20,35 @@ inline int64_t common_divisor(int64_t a, int64_t b) {
   return a;
 }
 
-// The taps of one axis that reach outputs of a phase: kernel taps first_tap, first_tap + tap_step, ...
-struct AxisPhase {
-  int64_t outputs, first_tap = 0, tap_step = 1;
-  Taps taps;
+// Taps k and k + tap_step reach the same phase; the taps first, first + tap_step, ... are a class, and every phase is
+// reached by one class or none. Weights are packed by classes: that depends on neither extents nor pads.
+inline int64_t tap_step(const Window& w, int axis) {
+  return w.stride[axis] / common_divisor(w.stride[axis], w.dilation[axis]);
+}
+inline int64_t class_count(const Window& w, int axis) { return smaller(w.kernel[axis], tap_step(w, axis)); }
+inline int64_t class_taps(const Window& w, int axis, int64_t first) {
+  return first < w.kernel[axis] ? ceil_divide(w.kernel[axis] - first, tap_step(w, axis)) : 0;
+}
 
-  AxisPhase(const Window& w, int axis, int64_t phase) {
-    const int64_t stride = w.stride[axis], dilation = w.dilation[axis];
-    outputs = phase < w.out[axis] ? ceil_divide(w.out[axis] - phase, stride) : 0;
-    const auto reaches = [&](int64_t tap) { return (phase + w.pad[axis] - tap * dilation) % stride == 0; };
-    while (first_tap < w.kernel[axis] && first_tap < stride && !reaches(first_tap)) ++first_tap;
-    taps.count = 0;
-    if (first_tap >= w.kernel[axis] || !reaches(first_tap)) return;
-    tap_step = stride / common_divisor(stride, dilation);
-    taps.count = ceil_divide(w.kernel[axis] - first_tap, tap_step);
-    taps.first = (phase + w.pad[axis] - first_tap * dilation) / stride;
-    taps.step = -(tap_step * dilation / stride);
+struct TapClass {
+  int64_t first[3];
+  int64_t count(const Window& w) const {
+    return class_taps(w, 0, first[0]) * class_taps(w, 1, first[1]) * class_taps(w, 2, first[2]);
+  }
+  // Taps of all classes before this one, width fastest.
+  int64_t taps_before(const Window& w) const {
+    int64_t before[3] = {};
+    for (int i = 0; i < 3; ++i)
+      for (int64_t f = 0; f < first[i]; ++f) before[i] += class_taps(w, i, f);
+    return before[0] * w.kernel[1] * w.kernel[2] +
+           class_taps(w, 0, first[0]) * (before[1] * w.kernel[2] + class_taps(w, 1, first[1]) * before[2]);
+  }
+  // The kernel's own index of the class's i-th tap.
+  int64_t tap(const Window& w, int64_t i) const {
+    const int64_t widths = class_taps(w, 2, first[2]), heights = class_taps(w, 1, first[1]);
+    const int64_t d = first[0] + i / widths / heights * tap_step(w, 0);
+    const int64_t h = first[1] + i / widths % heights * tap_step(w, 1);
+    return (d * w.kernel[1] + h) * w.kernel[2] + first[2] + i % widths * tap_step(w, 2);
   }
 };
 
@@ -43,39 +56,24 @@ struct AxisPhase {
 inline int64_t phase_count(const Window& w, int axis) { return smaller(w.stride[axis], w.out[axis]); }
 
 struct Phase {
-  AxisPhase axis[3];
-  int64_t offset[3];  // of the phase within a stride
+  int64_t offset[3];  // within a stride
+  TapClass taps{};
   Geometry g;
 
   // The index-th phase, width fastest.
   Phase(const Window& w, int64_t index)
-      : Phase(w, index / phase_count(w, 2) / phase_count(w, 1), index / phase_count(w, 2) % phase_count(w, 1),
-              index % phase_count(w, 2)) {}
-  Phase(const Window& w, int64_t d, int64_t h, int64_t x)
-      : axis{{w, 0, d}, {w, 1, h}, {w, 2, x}}, offset{d, h, x} {
+      : offset{index / phase_count(w, 2) / phase_count(w, 1), index / phase_count(w, 2) % phase_count(w, 1),
+               index % phase_count(w, 2)} {
     for (int i = 0; i < 3; ++i) {
-      g.in[i] = w.in[i], g.out[i] = axis[i].outputs;
-      g.taps[i] = axis[i].taps;
+      const int64_t stride = w.stride[i], step = tap_step(w, i), classes = class_count(w, i);
+      const auto distance = [&](int64_t tap) { return offset[i] + w.pad[i] - tap * w.dilation[i]; };
+      int64_t& first = taps.first[i];
+      while (first < classes && distance(first) % stride != 0) ++first;
+      g.in[i] = w.in[i];
+      g.out[i] = ceil_divide(w.out[i] - offset[i], stride);
+      if (first == classes) first = w.kernel[i];  // none
+      g.taps[i] = {class_taps(w, i, first), distance(first) / stride, -(step * w.dilation[i] / stride)};
     }
-  }
-  // Taps of all phases before this one, in that order: where its packed weights begin.
-  int64_t taps_before(const Window& w) const {
-    int64_t before[3] = {}, all[3] = {};
-    for (int i = 0; i < 3; ++i)
-      for (int64_t phase = 0; phase < phase_count(w, i); ++phase) {
-        const int64_t count = AxisPhase(w, i, phase).taps.count;
-        all[i] += count;
-        if (phase < offset[i]) before[i] += count;
-      }
-    return before[0] * all[1] * all[2] +
-           g.taps[0].count * (before[1] * all[2] + g.taps[1].count * before[2]);
-  }
-  // The kernel's own index of the phase's i-th tap.
-  int64_t tap(const Window& w, int64_t i) const {
-    const int64_t c = i % g.taps[2].count, b = i / g.taps[2].count % g.taps[1].count;
-    const int64_t a = i / g.taps[2].count / g.taps[1].count;
-    const int64_t d = axis[0].first_tap + a * axis[0].tap_step, h = axis[1].first_tap + b * axis[1].tap_step;
-    return (d * w.kernel[1] + h) * w.kernel[2] + axis[2].first_tap + c * axis[2].tap_step;
   }
 };
 
@@ -87,7 +85,7 @@ struct Plan {
       : rows(c.out_channels / c.groups), in_group(c.in_channels / c.groups),
         phases(phase_count(c.window, 0) * phase_count(c.window, 1) * phase_count(c.window, 2)),
         taps(volume(c.window.kernel)),
-        cut(c.batch * c.groups * phases, rows, in_group * most_taps(c.window), positions(c.window), taps > 1) {
+        cut(c.batch * c.groups * phases, rows, in_group * TapClass{}.count(c.window), positions(c.window), false) {
     cut.m_tiles = larger(cut.m_tiles, ceil_divide(rows, rows_limit));
   }
 
@@ -96,15 +94,6 @@ struct Plan {
     int64_t n = 1;
     for (int i = 0; i < 3; ++i) n *= ceil_divide(w.out[i], w.stride[i]);
     return n;
-  }
-  static int64_t most_taps(const Window& w) {
-    int64_t product = 1;
-    for (int i = 0; i < 3; ++i) {
-      int64_t most = 0;
-      for (int64_t p = 0; p < phase_count(w, i); ++p) most = larger(most, AxisPhase(w, i, p).taps.count);
-      product *= most;
-    }
-    return product;
   }
   size_t tile_floats() const { return size_t(ceil_divide(cut.panels.count, cut.m_tiles) * block_rows * cut.b_row); }
   size_t scratch_floats() const { return cut.scratch_floats() + tile_floats(); }
@@ -146,7 +135,7 @@ void run_phase(const Conv& c, const Plan& s, const Phase& phase, const float* we
   const float* x = c.x + (batch * c.in_channels + group * s.in_group) * volume(w.in);
   Cut cut = s.cut;
   cut.k_block = smaller(cut.k_block, larger(k, 1));
-  run_product(cut, row_panels, phase.g, weights, k, x, at, scratch, false, p, e, row, 0);
+  run_product(cut, row_panels, phase.g, Weights{weights, k, false}, x, at, scratch, false, p, e, row, 0);
   for (int64_t r = 0; r < rows; ++r)
     for_places(w, phase, at, [&](int64_t to, int64_t from, int64_t count) {
       float* y = c.y + start + r * out + to;
@@ -166,7 +155,7 @@ void run(const Conv& c, int64_t begin, int64_t end, void* scratch) {
     const Part columns = part_of(ceil_divide(positions, panel_columns<float>), cut.n_tiles, n);
     const Part at{columns.begin * panel_columns<float>, smaller(columns.end * panel_columns<float>, positions)};
     if (at.count() <= 0) continue;
-    const int64_t taps_before = group * s.taps + phase.taps_before(c.window);
+    const int64_t taps_before = group * s.taps + phase.taps.taps_before(c.window);
     const float* weights = static_cast<const float*>(c.packed_weights) + s.rows * s.in_group * taps_before;
     run_phase(c, s, phase, weights, batch, group, part_of(cut.panels.count, cut.m_tiles, m), at,
               static_cast<float*>(scratch));
@@ -185,19 +174,21 @@ size_t pack_bytes(const Conv& c) {
   return size_t(c.in_channels * (c.out_channels / c.groups) * volume(c.window.kernel)) * sizeof(float);
 }
 
-// Weights (in_channels, out_channels / groups, kernel) to [group][phase] panels of rows (out) and k (in, phase's taps).
+// Weights (in_channels, out_channels / groups, kernel) to [group][class] panels of rows (out) and k (in, class's taps).
 void pack(const Conv& c, const float* weights, void* packed) {
-  const Plan s(c);
-  for (int64_t group = 0; group < c.groups; ++group)
-    for (int64_t index = 0; index < s.phases; ++index) {
-      const Phase phase(c.window, index);
-      const int64_t count = phase.g.tap_count(), before = group * s.taps + phase.taps_before(c.window);
-      float* to = static_cast<float*>(packed) + s.rows * s.in_group * before;
-      const float* from = weights + group * s.in_group * s.rows * s.taps;
-      pack_row_panels(s.cut.panels, from, s.taps, s.in_group * count, to, [&](int64_t k) {
-        return k / count * s.rows * s.taps + phase.tap(c.window, k % count);
-      });
-    }
+  const Window& w = c.window;
+  const int64_t rows = c.out_channels / c.groups, in_group = c.in_channels / c.groups, taps = volume(w.kernel);
+  float* to = static_cast<float*>(packed);
+  for (int64_t group = 0; group < c.groups; ++group, weights += in_group * rows * taps)
+    for (int64_t d = 0; d < class_count(w, 0); ++d)
+      for (int64_t h = 0; h < class_count(w, 1); ++h)
+        for (int64_t x = 0; x < class_count(w, 2); ++x) {
+          const TapClass part{{d, h, x}};
+          const int64_t count = part.count(w);
+          pack_row_panels(RowPanels(rows), weights, taps, in_group * count, to,
+                          [&](int64_t k) { return k / count * rows * taps + part.tap(w, k % count); });
+          to += rows * in_group * count;
+        }
 }
 
 }  // namespace

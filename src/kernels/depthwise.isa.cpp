@@ -1,6 +1,7 @@
 // Depthwise convolution, direct: a band of input rows is copied with its zero padding into scratch, then registers of
 // neighbouring outputs run over the taps without any test for the border.
 #include "kernels/conv_parts.h"
+#include "kernels/vector_math.h"
 
 namespace outpost::kernels {
 namespace {
@@ -50,16 +51,32 @@ template <int rows, int registers, int fixed_stride>
 void rows_of(const Window& w, const float* x, int64_t in_width, const float* weights, const MicroBlock<float>& p) {
   const int64_t stride = fixed_stride ? fixed_stride : w.stride[2], out = w.out[2];
   MicroBlock<float> q = p;
+  // Without an activation the clamp lets everything pass.
+  const bool clips = p.activation != Activation::none;
+  const F32 bias = broadcast(p.row_bias ? p.row_bias[0] : 0.0f);
+  const F32 low = broadcast(clips ? p.low : -infinity), high = broadcast(clips ? p.high : infinity);
   for (int64_t j = 0; j < out; j += registers * lanes) {
     F32 sum[rows][4] = {};
     accumulate<rows, registers, fixed_stride>(w, x + j * stride, in_width, weights, sum);
-    float sums[rows * registers * lanes];
-    for (int r = 0; r < rows; ++r)
-      for (int v = 0; v < registers; ++v) store(sums + (r * registers + v) * lanes, sum[r][v]);
     q.c = p.c + j;
-    q.residual = p.residual ? p.residual + j : nullptr;
     q.columns = int(smaller(registers * lanes, out - j));
-    finish(q, sums, rows, registers * lanes);
+    if (p.residual || p.activation > Activation::clip) {
+      float sums[rows * registers * lanes];
+      for (int r = 0; r < rows; ++r)
+        for (int v = 0; v < registers; ++v) store(sums + (r * registers + v) * lanes, sum[r][v]);
+      q.residual = p.residual ? p.residual + j : nullptr;
+      finish(q, sums, rows, registers * lanes);
+      continue;
+    }
+#pragma GCC unroll 4
+    for (int r = 0; r < rows; ++r)
+#pragma GCC unroll 4
+      for (int v = 0; v < registers; ++v) {
+        const F32 y = clamp(sum[r][v] + bias, low, high);
+        const int n = q.columns - v * lanes;
+        if (n >= lanes) store(q.c + r * p.c_row + v * lanes, y);
+        else if (n > 0) store_part(q.c + r * p.c_row + v * lanes, y, n);
+      }
   }
 }
 
