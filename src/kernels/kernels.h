@@ -46,7 +46,7 @@ using SoftmaxRowsKernel = void (*)(const float* x, float* y, int64_t rows, int64
 using SoftmaxColumnsKernel = void (*)(const float* x, float* y, int64_t rows, int64_t columns, int64_t row_stride);
 
 struct Kernels {
-  const char* isa;   // "generic", "avx2", "avx512"
+  const char* isa;   // "generic", "avx2", "avx512", "avx512vnni", "avx512bf16"
   int vector_bytes;  // width of a register
 
   // ---- elementwise, f32, contiguous; in place allowed

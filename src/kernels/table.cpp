@@ -13,25 +13,26 @@ namespace outpost::kernels {
 namespace {
 
 #define OUTPOST_CALL_FILL(name) fill_##name(table);
-#define OUTPOST_MAKE_TABLE(isa_name, bytes)           \
-  Kernels make_##isa_name() {                         \
-    using namespace isa_name;                         \
-    Kernels table;                                    \
-    std::memset(&table, 0, sizeof table);             \
-    table.isa = #isa_name;                            \
-    table.vector_bytes = bytes;                       \
-    OUTPOST_KERNEL_FAMILIES(OUTPOST_CALL_FILL)        \
-    return table;                                     \
+#define OUTPOST_MAKE_TABLE(isa_name, bytes, FAMILIES)         \
+  [[maybe_unused]] Kernels make_##isa_name(Kernels table) {   \
+    using namespace isa_name;                                 \
+    table.isa = #isa_name;                                    \
+    table.vector_bytes = bytes;                               \
+    FAMILIES(OUTPOST_CALL_FILL)                               \
+    return table;                                             \
   }
 
-OUTPOST_MAKE_TABLE(generic, 16)
+OUTPOST_MAKE_TABLE(generic, 16, OUTPOST_KERNEL_FAMILIES)
 #if defined(__x86_64__)
-OUTPOST_MAKE_TABLE(avx2, 32)
-OUTPOST_MAKE_TABLE(avx512, 64)
+OUTPOST_MAKE_TABLE(avx2, 32, OUTPOST_KERNEL_FAMILIES)
+OUTPOST_MAKE_TABLE(avx512, 64, OUTPOST_KERNEL_FAMILIES)
+OUTPOST_MAKE_TABLE(avx512vnni, 64, OUTPOST_VNNI_FAMILIES)
+OUTPOST_MAKE_TABLE(avx512bf16, 64, OUTPOST_BF16_FAMILIES)
 
 constexpr bool all(unsigned value, unsigned bits) { return (value & bits) == bits; }
 
-// 0: neither, 1: AVX2 with FMA, F16C and BMI2, 2: AVX-512 F, BW, DQ and VL besides. Intel SDM vol. 1, 14.3 and 15.2.
+// 0: neither, 1: AVX2 with FMA, F16C and BMI2, 2: AVX-512 F, BW, DQ and VL besides, 3: VNNI, 4: BF16. Intel SDM vol. 1,
+// 14.3 and 15.2.
 int x86_level() {
   unsigned a, b, c, d;
   if (!__get_cpuid(1, &a, &b, &c, &d) || !all(c, bit_OSXSAVE | bit_AVX | bit_FMA | bit_F16C)) return 0;
@@ -40,21 +41,32 @@ int x86_level() {
   if (!all(saved, 0x06)) return 0;  // xmm, ymm
   if (!__get_cpuid_count(7, 0, &a, &b, &c, &d) || !all(b, bit_AVX2 | bit_BMI2)) return 0;
   const bool wide = all(saved, 0xe6) && all(b, bit_AVX512F | bit_AVX512BW | bit_AVX512DQ | bit_AVX512VL);
-  return wide ? 2 : 1;
+  if (!wide) return 1;
+  if (!all(c, bit_AVX512VNNI)) return 2;
+  return __get_cpuid_count(7, 1, &a, &b, &c, &d) && all(a, bit_AVX512BF16) ? 4 : 3;
 }
 #endif
 
 struct Tables {
-  Kernels entries[3];
+  Kernels entries[5];
   int count = 0;
 
   Tables() {
-    entries[count++] = make_generic();
+    std::memset(entries, 0, sizeof entries);
+    entries[count++] = make_generic({});
 #if defined(__x86_64__)
     const int level = x86_level();
-    if (level >= 1) entries[count++] = make_avx2();
-    if (level >= 2) entries[count++] = make_avx512();
+    if (level >= 1) entries[count++] = make_avx2({});
+    if (level >= 2) entries[count++] = make_avx512({});
+    if (level >= 3) extend(make_avx512vnni);
+    if (level >= 4) extend(make_avx512bf16);
 #endif
+  }
+
+  // A table like the best so far, with the entries that an extension replaces.
+  [[maybe_unused]] void extend(Kernels (*make)(Kernels)) {
+    entries[count] = make(entries[count - 1]);
+    ++count;
   }
 };
 

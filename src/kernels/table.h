@@ -20,16 +20,18 @@
   FAMILY(conv)                          \
   FAMILY(conv_transpose)
 
-#define OUTPOST_DECLARE_FILL(name) void fill_##name(Kernels& table);
-#define OUTPOST_DECLARE_ISA(isa) \
-  namespace outpost::kernels::isa { OUTPOST_KERNEL_FAMILIES(OUTPOST_DECLARE_FILL) }
+// Families of one extension, which replace entries of the table they extend: <name>.vnni.cpp and <name>.bf16.cpp.
+#define OUTPOST_VNNI_FAMILIES(FAMILY)
+#define OUTPOST_BF16_FAMILIES(FAMILY)
 
-#if defined(OUTPOST_ISA)
-OUTPOST_DECLARE_ISA(OUTPOST_ISA)
-#else
-OUTPOST_DECLARE_ISA(generic)
+#define OUTPOST_DECLARE_FILL(name) void fill_##name(Kernels& table);
+#define OUTPOST_DECLARE_ISA(isa, FAMILIES) \
+  namespace outpost::kernels::isa { FAMILIES(OUTPOST_DECLARE_FILL) }
+
+OUTPOST_DECLARE_ISA(generic, OUTPOST_KERNEL_FAMILIES)
 #if defined(__x86_64__)
-OUTPOST_DECLARE_ISA(avx2)
-OUTPOST_DECLARE_ISA(avx512)
-#endif
+OUTPOST_DECLARE_ISA(avx2, OUTPOST_KERNEL_FAMILIES)
+OUTPOST_DECLARE_ISA(avx512, OUTPOST_KERNEL_FAMILIES)
+OUTPOST_DECLARE_ISA(avx512vnni, OUTPOST_VNNI_FAMILIES)
+OUTPOST_DECLARE_ISA(avx512bf16, OUTPOST_BF16_FAMILIES)
 #endif
