@@ -10,6 +10,7 @@
 #include <string_view>
 
 #include "kernels/conv.h"
+#include "kernels/conv_blocked.h"
 #include "kernels/gemm.h"
 
 namespace outpost::kernels {
@@ -114,6 +115,15 @@ struct Kernels {
   void (*conv_transpose)(const Conv&, int64_t tile_begin, int64_t tile_end, void* scratch);
   void (*max_pool)(const Pool&, int64_t plane_begin, int64_t plane_end);
   void (*average_pool)(const Pool&, int64_t plane_begin, int64_t plane_end);
+
+  // ---- the same on channel blocks of vector_bytes / 4 (conv_blocked.h)
+  size_t (*conv_blocked_pack_bytes)(const BlockedConv&);
+  void (*conv_blocked_pack)(const BlockedConv&, const float* weights, void* packed);
+  int64_t (*conv_blocked_tiles)(const BlockedConv&);
+  size_t (*conv_blocked_scratch_bytes)(const BlockedConv&);
+  void (*conv_blocked)(const BlockedConv&, int64_t tile_begin, int64_t tile_end, void* scratch);
+  void (*max_pool_blocked)(const Pool&, int64_t plane_begin, int64_t plane_end);
+  void (*average_pool_blocked)(const Pool&, int64_t plane_begin, int64_t plane_end);
 
   // ---- weighted sums, f32
   // y[i] = sum over k < count, in order, of weights[k] * rows[k][i]; count >= 1. y may be rows[0] where count <= 4.

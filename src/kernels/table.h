@@ -18,7 +18,9 @@
   FAMILY(move)                          \
   FAMILY(pool)                          \
   FAMILY(conv)                          \
-  FAMILY(conv_transpose)
+  FAMILY(conv_transpose)                \
+  FAMILY(conv_blocked)                  \
+  FAMILY(pool_blocked)
 
 // Families of one extension, which replace entries of the table they extend: <name>.vnni.cpp and <name>.bf16.cpp.
 #define OUTPOST_VNNI_FAMILIES(FAMILY)
