@@ -44,6 +44,7 @@ int convert_model(const Options& o) {
   std::shared_ptr<Graph> graph = model.graph()->clone();
   PassOptions passes;
   passes.off = session_options().passes_off;
+  passes.last = Stage::simplify;  // what other programs read has no operators of ours
   int changes = 0;
   for (const PassReport& p : optimise(*graph, passes)) changes += p.changes;
   int halved = 0;

@@ -3,12 +3,17 @@
 
 #include <algorithm>
 #include <chrono>
+#include <memory>
 
 #include "base/text.h"
+#include "graph/verify.h"
 #include "ops/infer.h"
+#include "ops/op.h"
 
 namespace outpost {
 namespace {
+
+constexpr int most_rounds = 8;  // of a stage; a chain of rewrites longer than that is left as it is
 
 int run_everywhere(const Pass& pass, Graph& graph) {
   int changes = 0;
@@ -17,44 +22,130 @@ int run_everywhere(const Pass& pass, Graph& graph) {
   return changes + pass.run(graph);
 }
 
+int count_nodes(const Graph& graph) {
+  int count = static_cast<int>(graph.nodes().size());
+  for (const auto& node : graph.nodes())
+    for_each_subgraph(*node, [&](const std::string&, const std::shared_ptr<Graph>& g) { count += count_nodes(*g); });
+  return count;
+}
+
+Type with_ones(Type type) {
+  for (Dim& d : type.dims)
+    if (!d.known()) d = Dim(1);
+  return type;
+}
+
+// Of one run of this graph, its bodies aside.
+Cost estimate(const Graph& graph) {
+  Cost total;
+  std::vector<Type> types;
+  std::vector<const Type*> pointers;
+  for (const auto& node : graph.nodes()) {
+    types.clear(), pointers.clear();
+    types.reserve(node->inputs().size() + node->outputs().size());
+    for (const auto* list : {&node->inputs(), &node->outputs()})
+      for (const Value* v : *list) {
+        if (v) types.push_back(with_ones(v->type));
+        pointers.push_back(v ? &types.back() : nullptr);
+      }
+    const std::span<const Type* const> all(pointers);
+    const Cost cost = cost_of(CostContext{*node, all.first(node->inputs().size()), all.subspan(node->inputs().size())});
+    total.flops += cost.flops;
+    total.bytes += cost.bytes;
+  }
+  return total;
+}
+
+class Optimiser {
+ public:
+  Optimiser(Graph& graph, const PassOptions& options) : graph_(graph), options_(options), fruitless_(all_passes().size(), -1) {
+    for (const Pass& pass : all_passes()) reports_.push_back({.name = pass.name});
+#ifndef NDEBUG
+    options_.verify = true;
+#endif
+    nodes_ = count_nodes(graph_);
+    if (options_.estimate) cost_ = estimate(graph_);
+  }
+
+  void run(Stage stage) {
+    for (int round = 0; round < most_rounds; ++round) {
+      const int before = changes_;
+      for (size_t i = 0; i < all_passes().size(); ++i) {
+        const Pass& pass = all_passes()[i];
+        if ((pass.stage == Stage::simplify || pass.stage == stage) && !is_off(pass) && fruitless_[i] != changes_) run(i);
+      }
+      if (changes_ == before) return;
+      infer_graph(graph_);
+    }
+  }
+
+  std::vector<PassReport> reports() { return std::move(reports_); }
+
+ private:
+  bool is_off(const Pass& pass) const {
+    return !pass.required && std::any_of(options_.off.begin(), options_.off.end(), [&](const std::string& n) { return n == "all" || n == pass.name; });
+  }
+
+  void run(size_t i) {
+    const Pass& pass = all_passes()[i];
+    PassReport& report = reports_[i];
+    const auto begin = std::chrono::steady_clock::now();
+    const int made = run_everywhere(pass, graph_);
+    report.milliseconds += std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - begin).count();
+    report.changes += made;
+    changes_ += made;
+    if (made == 0) {
+      fruitless_[i] = changes_;
+      return;
+    }
+    account(report);
+    if (options_.verify) verify_graph(graph_, pass.name);
+    if (options_.dump) options_.dump(pass.name, graph_);
+  }
+
+  // Rewrites leave dead nodes to the pass `dead`; what they save shows when those are gone.
+  void account(PassReport& report) {
+    if (report.name != "dead") graph_.remove_dead();
+    const int nodes = count_nodes(graph_);
+    report.nodes_saved += nodes_ - nodes;
+    nodes_ = nodes;
+    if (!options_.estimate) return;
+    const Cost cost = estimate(graph_);
+    report.flops_saved += cost_.flops - cost.flops;
+    report.bytes_saved += cost_.bytes - cost.bytes;
+    cost_ = cost;
+  }
+
+  Graph& graph_;
+  PassOptions options_;
+  std::vector<PassReport> reports_;
+  std::vector<int> fruitless_;  // of each pass: the number of changes at which it last found nothing
+  int changes_ = 0, nodes_ = 0;
+  Cost cost_;
+};
+
 }  // namespace
 
 const std::vector<Pass>& all_passes() {
   static const std::vector<Pass> list = {
-      {"expand", expand_composites, true, "composite operators without an implementation become their definition"},
-      {"identity", remove_identities, false, "nodes that return their input unchanged go"},
-      {"fold", fold_constants, false, "what depends on constants only is computed once, unless the model would grow"},
-      {"unused-outputs", drop_unused_outputs, false, "optional outputs that nobody reads are not made"},
-      {"dead", remove_dead, false, "nodes and constants that nobody reads go"},
+      {"expand", expand_composites, Stage::simplify, "composite operators without an implementation become their definition", true},
+      {"identity", remove_identities, Stage::simplify, "nodes that return their input unchanged go"},
+      {"fold", fold_constants, Stage::simplify, "what depends on constants only is computed once, unless the model would grow"},
+      {"activations", recognise_activations, Stage::recognise, "activation functions written out in parts become one operator"},
+      {"unused-outputs", drop_unused_outputs, Stage::simplify, "optional outputs that nobody reads are not made"},
+      {"dead", remove_dead, Stage::simplify, "nodes and constants that nobody reads go"},
   };
   return list;
 }
 
 std::vector<PassReport> optimise(Graph& graph, const PassOptions& options) {
-  std::vector<PassReport> reports;
   for (const std::string& name : options.off)
     if (name != "all" && std::none_of(all_passes().begin(), all_passes().end(), [&](const Pass& p) { return p.name == name; }))
       fail(ErrorCode::invalid_argument, "there is no pass '", name, "'");
-  auto is_off = [&](const Pass& pass) {
-    return !pass.required && std::any_of(options.off.begin(), options.off.end(), [&](const std::string& n) { return n == "all" || n == pass.name; });
-  };
-  for (const Pass& pass : all_passes()) reports.push_back({pass.name, 0, 0});
-  for (int round = 0; round < 2; ++round) {
-    int changes = 0;
-    for (size_t i = 0; i < all_passes().size(); ++i) {
-      const Pass& pass = all_passes()[i];
-      if (is_off(pass)) continue;
-      const auto begin = std::chrono::steady_clock::now();
-      const int made = run_everywhere(pass, graph);
-      reports[i].milliseconds += std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - begin).count();
-      reports[i].changes += made;
-      changes += made;
-      if (options.dump) options.dump(pass.name, graph);
-    }
-    if (changes == 0) break;
-    infer_graph(graph);
-  }
-  return reports;
+  Optimiser optimiser(graph, options);
+  for (Stage stage : {Stage::simplify, Stage::recognise, Stage::fuse, Stage::layout})
+    if (stage >= options.first && stage <= options.last) optimiser.run(stage);
+  return optimiser.reports();
 }
 
 }  // namespace outpost

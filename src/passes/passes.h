@@ -1,5 +1,8 @@
 // Passes: graph in, graph out. Each lives in a file of its own; this wrapper runs them in order and gives every one an
-// off-switch, a timer, a verifier and a dump.
+// off-switch, a timer, a verifier, a dump and a report.
+//
+// Stages, in order: simplify, recognise high-level operators (what a gradient should see: differentiate here), fuse (what
+// only inference wants), layout. A stage repeats its passes, with the simplifying ones before them, until nothing changes.
 #pragma once
 #include <functional>
 #include <string>
@@ -10,34 +13,45 @@
 
 namespace outpost {
 
+enum class Stage : uint8_t { simplify, recognise, fuse, layout };
+
 struct Pass {
   std::string_view name;
   int (*run)(Graph&);          // changes made; works on one graph (the wrapper goes into subgraphs first)
-  bool required = false;       // the executor cannot do without it: has no off-switch
+  Stage stage = Stage::simplify;
   std::string_view doc;
+  bool required = false;       // the executor cannot do without it: has no off-switch
 };
 
 struct PassOptions {
   std::vector<std::string> off;                       // names; "all": every pass that is not required
-  bool verify = false;                                // check the graph's invariants after every pass
+  Stage first = Stage::simplify, last = Stage::layout;
+  bool verify = false;                                // check the graph's invariants after every pass (always in debug builds)
+  bool estimate = false;                              // fill in PassReport's flops and bytes
   std::function<void(std::string_view pass, const Graph&)> dump;
 };
 
+// What a pass did, all its rounds together. Flops and bytes are those of one run with unknown dims taken as 1; a negative
+// saving is a cost.
 struct PassReport {
   std::string_view name;
   int changes = 0;
   double milliseconds = 0;
+  int nodes_saved = 0;                                // subgraphs included
+  double flops_saved = 0, bytes_saved = 0;
 };
 
 const std::vector<Pass>& all_passes();
-// Runs every pass in order, twice around while something changes.
+// Runs the passes of the stages asked for.
 std::vector<PassReport> optimise(Graph& graph, const PassOptions& options = {});
 
-// The passes.
+// ---- The passes. Simplify:
 int expand_composites(Graph&);   // operators without an implementation of their own become others
 int remove_identities(Graph&);   // Identity, Dropout at inference, Cast to the same type, …
 int fold_constants(Graph&);      // nodes whose inputs are all constant, unless the model would grow
 int drop_unused_outputs(Graph&); // optional outputs that nobody reads
 int remove_dead(Graph&);         // nodes and constants that nobody reads
+// Recognise:
+int recognise_activations(Graph&);  // Swish, HardSwish, Mish, Clip and kin from their parts
 
 }  // namespace outpost
