@@ -10,16 +10,16 @@
 
 namespace outpost::kernels {
 
-// y = activation(conv(x, w) + bias + residual_scale * residual), as Conv. Channel counts are the true ones. Where groups > 1
-// either both channel counts of a group are multiples of B, or the convolution is depthwise: groups = in_channels =
+// y = activation(conv(x, w) + bias + residual_scale * residual), as Conv. Channel counts are the true ones. Where groups
+// > 1 either both channel counts of a group are multiples of B, or the convolution is depthwise: groups = in_channels =
 // out_channels. Weights to pack: (out_channels, in_channels / groups, 1, height, width) contiguous, as ONNX has them.
 struct BlockedConv {
   int64_t batch = 1, groups = 1, in_channels = 1, out_channels = 1;
   Window window;
   const float* x = nullptr;  // (batch, in blocks, in, B); with x_planar: (batch, in_channels, in), groups = 1
   bool x_planar = false;
-  // From conv_blocked_pack for the same instruction set; packing depends on x_planar, channels, groups and kernel, never
-  // on extents, strides, dilations, pads or the batch.
+  // From conv_blocked_pack for the same instruction set; packing depends on x_planar, channels, groups and kernel,
+  // never on extents, strides, dilations, pads or the batch.
   const void* packed_weights = nullptr;
   float* y = nullptr;  // (batch, out blocks, out, B)
   // row_bias: one value an output channel, padded with zeros to whole blocks; residual: laid out as y, may be y;

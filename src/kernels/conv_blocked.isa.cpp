@@ -1,95 +1,307 @@
-// Direct convolution on channel blocks: a register of output channels, weights as vectors, inputs as broadcasts.
-// Packed weights: [out block][in block][tap][in lane][out lane]; depthwise [block][tap][lane].
+// Direct convolution on channel blocks.
+//
+// A tile of work is (image, group, region of positions, part of the output blocks), cut by shape alone. Where windows
+// reach outside, the region's input is first copied into scratch with its zero padding (once for hundreds of
+// multiply-adds an element), so that the inner product never asks for a border. Input channels are cut into chunks
+// whose weights stay in L1 while all positions of the region pass; sums wait in y in between. A planar x (a first layer
+// of few channels) is the same product with (channel, kernel row) as taps and a kernel row's columns as steps.
 #include "kernels/conv_blocked.h"
 
 #include "kernels/activate.h"
-#include "kernels/gemm_pack.h"
+#include "kernels/conv_blocked_micro.h"
+#include "kernels/conv_blocked_parts.h"
 #include "kernels/table.h"
 
 namespace outpost::kernels {
 namespace {
 
-constexpr int64_t block = lanes;
-
-int64_t plane_of(const int64_t (&extent)[3]) { return extent[1] * extent[2]; }
-
-// Weights run over `steps` in blocks (the last one partial) of one group.
-struct Sizes {
-  bool depthwise;
-  int64_t in_group, out_group, in_blocks, out_blocks, taps;
-  explicit Sizes(const BlockedConv& c)
-      : depthwise(c.groups > 1 && c.groups == c.in_channels && c.groups == c.out_channels),
-        in_group(c.in_channels / c.groups), out_group(depthwise ? c.out_channels : c.out_channels / c.groups),
-        in_blocks(channel_blocks(in_group, block)), out_blocks(channel_blocks(out_group, block)),
-        taps(plane_of(c.window.kernel)) {}
-  int64_t all_out_blocks(const BlockedConv& c) const { return depthwise ? out_blocks : out_blocks * c.groups; }
-  int64_t block_floats() const { return depthwise ? taps * block : in_blocks * taps * block * block; }
-};
+using OUTPOST_ISA::BlockedTile;
 
 size_t pack_bytes(const BlockedConv& c) {
   const Sizes s(c);
-  return size_t(s.all_out_blocks(c) * s.block_floats()) * sizeof(float);
+  if (is_depthwise(c)) return size_t(channel_blocks(c.out_channels, block) * s.taps * block) * sizeof(float);
+  return size_t(c.groups * s.out_blocks * s.block_floats(c.x_planar)) * sizeof(float);
+}
+
+void pack_depthwise(const BlockedConv& c, const float* w, float* to) {
+  const int64_t taps = Sizes(c).taps;
+  for (int64_t first = 0; first < c.out_channels; first += block)
+    for (int64_t t = 0; t < taps; ++t)
+      for (int64_t o = first; o < first + block; ++o) *to++ = o < c.out_channels ? w[o * taps + t] : 0.0f;
 }
 
 void pack(const BlockedConv& c, const float* w, void* packed) {
+  if (is_depthwise(c)) return pack_depthwise(c, w, static_cast<float*>(packed));
   const Sizes s(c);
   float* to = static_cast<float*>(packed);
-  for (int64_t ob = 0; ob < s.all_out_blocks(c); ++ob) {
-    const int64_t first = s.depthwise ? ob * block : ob / s.out_blocks * s.out_group + ob % s.out_blocks * block;
-    const int64_t end = s.depthwise ? c.out_channels : (ob / s.out_blocks + 1) * s.out_group;
-    const int64_t in_steps = s.depthwise ? 1 : s.in_blocks * block;
-    for (int64_t at = 0; at < in_steps; at += block)
+  const int64_t width = c.x_planar ? 1 : block, in_steps = c.x_planar ? s.in_channels : s.in_blocks;
+  for (int64_t ob = 0; ob < c.groups * s.out_blocks; ++ob) {
+    const int64_t group = ob / s.out_blocks, first = group * s.out_channels + ob % s.out_blocks * block;
+    const int64_t end = (group + 1) * s.out_channels;
+    for (int64_t at = 0; at < in_steps; ++at)
       for (int64_t t = 0; t < s.taps; ++t)
-        for (int64_t i = at; i < (s.depthwise ? 1 : at + block); ++i)
+        for (int64_t i = at * width; i < (at + 1) * width; ++i)
           for (int64_t o = first; o < first + block; ++o)
-            *to++ = i < s.in_group && o < end ? w[(o * s.in_group + i) * s.taps + t] : 0.0f;
+            *to++ = i < s.in_channels && o < end ? w[(o * s.in_channels + i) * s.taps + t] : 0.0f;
   }
 }
 
-F32 one_output(const BlockedConv& c, const Sizes& s, int64_t image, int64_t ob, int64_t oh, int64_t ow) {
+// Output positions as rows and columns: a pointwise convolution's are one long row.
+struct Field {
+  int64_t in[2], out[2], kernel[2], stride[2], dilation[2], pad[2];
+  explicit Field(const Window& w) {
+    for (int i = 0; i < 2; ++i) {
+      in[i] = w.in[i + 1], out[i] = w.out[i + 1], kernel[i] = w.kernel[i + 1], stride[i] = w.stride[i + 1];
+      dilation[i] = w.dilation[i + 1], pad[i] = w.pad[i + 1];
+    }
+    if (plane_of(w.kernel) == 1 && stride[0] == 1 && stride[1] == 1 && pad[0] == 0 && pad[1] == 0 && in[0] == out[0] &&
+        in[1] == out[1]) {
+      in[1] = out[1] = in[0] * in[1];
+      in[0] = out[0] = 1;
+    }
+  }
+  int64_t reach(int axis) const { return (kernel[axis] - 1) * dilation[axis] + 1; }
+  // Input extent that `count` > 0 outputs see.
+  int64_t seen(int axis, int64_t count) const { return (count - 1) * stride[axis] + reach(axis); }
+  bool inside(int axis) const {
+    return pad[axis] <= 0 && out[axis] > 0 && seen(axis, out[axis]) - pad[axis] <= in[axis];
+  }
+};
+
+struct Cut {
+  Field f;
+  Sizes s;
+  bool copies;                 // windows reach outside
+  bool plain;                  // windows too large to copy: one output at a time
+  int64_t row_parts, column_parts, out_parts, chunk;  // chunk: blocks of input channels
+  int64_t in_rows, in_columns;                        // of a region at most
+  int64_t tap_count, steps;
+
+  int64_t in_channels(const BlockedConv& c) const { return c.x_planar ? s.in_channels : s.in_blocks * block; }
+
+  explicit Cut(const BlockedConv& c) : f(c.window), s(c) {
+    constexpr int64_t region_bytes = 256 << 10, chunk_bytes = 20 << 10;
+    constexpr double tile_flops = 2e6, tile_count = 32;
+    copies = !f.inside(0) || !f.inside(1);
+    const bool runs = c.x_planar && f.dilation[1] == 1;
+    tap_count = c.x_planar ? s.in_channels * f.kernel[0] * (runs ? 1 : f.kernel[1]) : s.taps;
+    steps = c.x_planar ? (runs ? f.kernel[1] : 1) : block;
+    const int64_t step_bytes = s.taps * block * block * 2 * int64_t(sizeof(float));
+    chunk = c.x_planar ? 1 : larger(1, smaller(s.in_blocks, chunk_bytes / larger(1, step_bytes)));
+    plain = s.in_channels == 0;
+    for (int i = 0; i < 2; ++i)
+      plain |= f.kernel[i] > 64 || f.dilation[i] > 64 || f.stride[i] > 64 || f.pad[i] > 4096 || f.pad[i] < -4096;
+    row_parts = column_parts = out_parts = 1;
+    if (plain || f.out[0] == 0 || f.out[1] == 0) return;
+    const auto bytes = [&](int64_t rows, int64_t columns) {
+      return f.seen(0, rows) * f.seen(1, columns) * in_channels(c) * int64_t(sizeof(float));
+    };
+    const auto rows = [&] { return ceil_divide(f.out[0], row_parts); };
+    const auto columns = [&] { return ceil_divide(f.out[1], column_parts); };
+    while (bytes(rows(), columns()) > region_bytes && rows() > 1) row_parts += 1 + row_parts / 4;
+    while (bytes(rows(), columns()) > region_bytes && columns() > 2 * tile_positions)
+      column_parts += 1 + column_parts / 4;
+    const double work = 2.0 * double(c.batch * c.out_channels * s.in_channels * s.taps) * double(f.out[0] * f.out[1]);
+    const double wanted = smaller_of(work / tile_flops, tile_count);
+    const auto tiles = [&] { return double(c.batch * c.groups * row_parts * column_parts * out_parts); };
+    // Regions keep weights in use for longer; parts of the outputs copy the input anew.
+    while (tiles() < wanted && rows() > 8) ++row_parts;
+    while (tiles() < wanted && columns() > 8 * tile_positions) ++column_parts;
+    while (tiles() < wanted && s.out_blocks / out_parts >= 4) ++out_parts;
+    in_rows = f.seen(0, rows()), in_columns = f.seen(1, columns());
+  }
+  static double smaller_of(double a, double b) { return a < b ? a : b; }
+  int64_t regions() const { return row_parts * column_parts; }
+  int64_t tap_floats() const { return round_up(tap_count, 8) * 2; }
+};
+
+// Rows [row, row + rows) and columns likewise of `planes` planes of `width` floats a position, zero outside the input.
+void copy_padded(const Field& f, const float* x, int64_t planes, int64_t width, int64_t row, int64_t rows,
+                 int64_t column, int64_t columns, float* to) {
+  const auto zero = [&](int64_t n) {
+    int64_t i = 0;
+    for (; i + lanes <= n; i += lanes) store(to + i, F32{});
+    for (; i < n; ++i) to[i] = 0;
+    to += n;
+  };
+  const int64_t before = smaller(larger(-column, 0), columns);
+  const int64_t inside = larger(0, smaller(columns, f.in[1] - column) - before);
+  for (int64_t p = 0; p < planes; ++p)
+    for (int64_t r = row; r < row + rows; ++r) {
+      if (r < 0 || r >= f.in[0] || inside == 0) {
+        zero(columns * width);
+        continue;
+      }
+      zero(before * width);
+      const float* from = x + ((p * f.in[0] + r) * f.in[1] + column + before) * width;
+      const int64_t n = inside * width;
+      int64_t i = 0;
+      for (; i + lanes <= n; i += lanes) store(to + i, load(from + i));
+      if (i < n) store_part(to + i, load_part(from + i, n - i), n - i);
+      to += n;
+      zero((columns - before - inside) * width);
+    }
+}
+
+// Where a region's input lies, in floats.
+struct Source {
+  const float* x;
+  int64_t row, position, plane;  // pitch of a row; of a position; of a block of channels (planar: of a channel)
+};
+
+void set_taps(const BlockedConv& c, const Cut& cut, const Source& from, int64_t* taps) {
+  const Field& f = cut.f;
+  const int64_t channels = c.x_planar ? cut.s.in_channels : 1;
+  const int64_t columns = cut.steps == f.kernel[1] && c.x_planar ? 1 : f.kernel[1];
+  for (int64_t i = 0; i < channels; ++i)
+    for (int64_t h = 0; h < f.kernel[0]; ++h)
+      for (int64_t v = 0; v < columns; ++v)
+        *taps++ = i * from.plane + h * f.dilation[0] * from.row + v * f.dilation[1] * from.position;
+}
+
+// All positions of a region for one or two blocks of outputs and one chunk of inputs.
+void run_positions(BlockedTile t, Part rows, Part columns, int64_t y_row, int64_t x_row, int64_t x_position,
+                   int blocks) {
+  const int64_t width = columns.count();
+  const bool pairs = width <= tile_positions / 2;
+  const int64_t parts = ceil_divide(width, tile_positions);
+  const float* const x = t.x;
+  float* const y = t.y;
+  t.x_row = x_row, t.x_position = x_position, t.y_row = y_row;
+  for (int64_t r = 0; r < rows.count();) {
+    const int taken = pairs && r + 1 < rows.count() ? 2 : 1;
+    for (int64_t i = 0; i < parts; ++i) {
+      const Part part = part_of(width, parts, i);
+      t.x = x + r * x_row + part.begin * x_position;
+      t.y = y + r * y_row + part.begin * lanes;
+      OUTPOST_ISA::blocked_micro(taken, int(part.count()), blocks)(t);
+      t.w_ahead = 0;
+    }
+    r += taken;
+  }
+}
+
+struct Region {
+  int64_t image, group;
+  Part rows, columns;
+};
+
+void run_region(const BlockedConv& c, const Cut& cut, const Region& at, Part out, const Source& from,
+                const int64_t* taps) {
+  const Field& f = cut.f;
+  const Sizes& s = cut.s;
+  const Epilogue& e = c.epilogue;
+  const int64_t plane = f.out[0] * f.out[1] * block, all_blocks = c.groups * s.out_blocks;
+  BlockedTile t;
+  t.taps = taps, t.tap_count = cut.tap_count, t.steps = cut.steps;
+  t.w_block = s.block_floats(c.x_planar), t.y_block = plane, t.x_block = from.plane;
+  t.has_residual = e.residual != nullptr;
+  t.residual_scale = float(e.residual_scale), t.activation = e.activation;
+  t.low = e.activation == Activation::relu ? 0.0f : e.low;
+  t.high = e.activation == Activation::relu ? infinity : e.high;
+  const int64_t stride = c.x_planar ? f.stride[1] : f.stride[1] * block;
+  for (int64_t ob = out.begin; ob < out.end;) {
+    const int blocks = out.end - ob >= 2 ? 2 : 1;
+    const int64_t o = at.group * s.out_blocks + ob, last_channel = s.out_channels - (ob + blocks - 1) * block;
+    t.y = c.y + (at.image * all_blocks + o) * plane + (at.rows.begin * f.out[1] + at.columns.begin) * block;
+    if (e.residual) t.residual = static_cast<const float*>(e.residual) - c.y;
+    t.bias = e.row_bias ? static_cast<const float*>(e.row_bias) + o * block : nullptr;
+    t.real_lanes = int(smaller(block, last_channel));
+    const int64_t in_blocks = c.x_planar ? 1 : s.in_blocks;
+    for (int64_t ib = 0; ib < in_blocks; ib += t.blocks) {
+      t.blocks = smaller(cut.chunk, in_blocks - ib);
+      t.first = ib == 0, t.last = ib + t.blocks == in_blocks;
+      t.x = from.x + ib * from.plane;
+      t.w = static_cast<const float*>(c.packed_weights) + o * t.w_block + ib * s.taps * block * block;
+      // The next chunk's weights come while the first positions use this one's.
+      t.w_ahead = c.x_planar ? 0 : t.blocks * s.taps * block * block;
+      run_positions(t, at.rows, at.columns, f.out[1] * block, f.stride[0] * from.row, stride, blocks);
+    }
+    ob += blocks;
+  }
+}
+
+// One output register at a time, every tap tested: windows of any size.
+F32 plain_output(const BlockedConv& c, const Sizes& s, int64_t image, int64_t ob, int64_t oh, int64_t ow) {
   const Window& w = c.window;
-  const int64_t plane = plane_of(w.in), in_blocks = channel_blocks(c.in_channels, block);
-  const int64_t first_block = s.depthwise ? ob : ob / s.out_blocks * s.in_blocks;
-  const float* weights = static_cast<const float*>(c.packed_weights) + ob * s.block_floats();
+  const int64_t plane = plane_of(w.in), width = c.x_planar ? 1 : block;
+  const int64_t in_blocks = c.x_planar ? s.in_channels : s.in_blocks, group = ob / s.out_blocks;
+  const float* weights = static_cast<const float*>(c.packed_weights) + ob * s.block_floats(c.x_planar);
   F32 sum{};
-  for (int64_t ib = 0; ib < (s.depthwise ? 1 : s.in_blocks); ++ib)
+  for (int64_t ib = 0; ib < in_blocks; ++ib)
     for (int64_t kh = 0; kh < w.kernel[1]; ++kh)
-      for (int64_t kw = 0; kw < w.kernel[2]; ++kw, weights += s.depthwise ? block : block * block) {
+      for (int64_t kw = 0; kw < w.kernel[2]; ++kw, weights += width * block) {
         const int64_t h = oh * w.stride[1] + kh * w.dilation[1] - w.pad[1];
         const int64_t v = ow * w.stride[2] + kw * w.dilation[2] - w.pad[2];
         if (h < 0 || h >= w.in[1] || v < 0 || v >= w.in[2]) continue;
-        const int64_t at = h * w.in[2] + v;
-        if (c.x_planar) {
-          for (int64_t i = 0; i < smaller(block, c.in_channels - ib * block); ++i)
-            sum += load(weights + i * block) * c.x[(image * c.in_channels + ib * block + i) * plane + at];
-          continue;
-        }
-        const float* x = c.x + ((image * in_blocks + first_block + ib) * plane + at) * block;
-        if (s.depthwise) sum += load(weights) * load(x);
-        else
-          for (int64_t i = 0; i < block; ++i) sum += load(weights + i * block) * x[i];
+        const float* x = c.x + (((image * c.groups + group) * in_blocks + ib) * plane + h * w.in[2] + v) * width;
+        for (int64_t i = 0; i < width; ++i) sum += load(weights + i * block) * x[i];
       }
   return sum;
 }
 
-int64_t tiles(const BlockedConv& c) { return c.batch * channel_blocks(c.out_channels, block) * c.window.out[1]; }
-size_t scratch_bytes(const BlockedConv&) { return 0; }
-
-void run(const BlockedConv& c, int64_t begin, int64_t end, void*) {
-  const Sizes s(c);
-  const int64_t blocks = channel_blocks(c.out_channels, block), width = c.window.out[2];
+void run_plain(const BlockedConv& c, const Cut& cut, int64_t tile) {
+  const int64_t blocks = c.groups * cut.s.out_blocks, out = plane_of(c.window.out);
   const Epilogue& e = c.epilogue;
   const auto *bias = static_cast<const float*>(e.row_bias), *residual = static_cast<const float*>(e.residual);
+  const int64_t ob = tile % blocks, image = tile / blocks;
+  const I32 real = lane_index() < int32_t(smaller(block, cut.s.out_channels - ob % cut.s.out_blocks * block));
+  for (int64_t p = 0; p < out; ++p) {
+    const int64_t at = (tile * out + p) * block;
+    F32 sum = plain_output(c, cut.s, image, ob, p / c.window.out[2], p % c.window.out[2]);
+    if (bias) sum += load(bias + ob * block);
+    if (residual) sum += load(residual + at) * float(e.residual_scale);
+    store(c.y + at, activate(select(real, sum, F32{}), e.activation, broadcast(e.low), broadcast(e.high)));
+  }
+}
+
+int64_t tiles(const BlockedConv& c) {
+  if (c.batch == 0 || c.out_channels == 0 || plane_of(c.window.out) == 0) return 0;
+  if (is_depthwise(c)) return OUTPOST_ISA::blocked_depthwise_tiles(c);
+  const Cut cut(c);
+  return cut.plain ? c.batch * c.groups * cut.s.out_blocks : c.batch * c.groups * cut.regions() * cut.out_parts;
+}
+
+// Scratch: offsets of the taps, then a region's padded input.
+size_t scratch_bytes(const BlockedConv& c) {
+  if (tiles(c) == 0 || is_depthwise(c)) return 0;
+  const Cut cut(c);
+  if (cut.plain) return 0;
+  const int64_t copied = cut.copies ? cut.in_rows * cut.in_columns * cut.in_channels(c) : 0;
+  return size_t(cut.tap_floats() + copied + lanes) * sizeof(float);
+}
+
+void run(const BlockedConv& c, int64_t begin, int64_t end, void* scratch) {
+  if (is_depthwise(c)) return OUTPOST_ISA::blocked_depthwise(c, begin, end);
+  const Cut cut(c);
+  const Field& f = cut.f;
+  const Sizes& s = cut.s;
+  auto* taps = static_cast<int64_t*>(scratch);
+  float* copy = static_cast<float*>(scratch) + cut.tap_floats();
+  const int64_t planes = c.x_planar ? s.in_channels : s.in_blocks, width = c.x_planar ? 1 : block;
+  int64_t copied = -1;
   for (int64_t tile = begin; tile < end; ++tile) {
-    const int64_t oh = tile % c.window.out[1], ob = tile / c.window.out[1] % blocks, image = tile / c.window.out[1] / blocks;
-    const I32 real = lane_index() < int32_t(smaller(block, c.out_channels - ob * block));
-    for (int64_t ow = 0; ow < width; ++ow) {
-      const int64_t at = (tile * width + ow) * block;
-      F32 sum = one_output(c, s, image, ob, oh, ow);
-      if (bias) sum += load(bias + ob * block);
-      if (residual) sum += load(residual + at) * float(e.residual_scale);
-      store(c.y + at, activate(select(real, sum, F32{}), e.activation, broadcast(e.low), broadcast(e.high)));
+    if (cut.plain) {
+      run_plain(c, cut, tile);
+      continue;
     }
+    const int64_t part = tile % cut.out_parts, region = tile / cut.out_parts, place = region % cut.regions();
+    const int64_t image = region / cut.regions() / c.groups, group = region / cut.regions() % c.groups;
+    const Region at{image, group, part_of(f.out[0], cut.row_parts, place / cut.column_parts),
+                    part_of(f.out[1], cut.column_parts, place % cut.column_parts)};
+    const int64_t row = at.rows.begin * f.stride[0] - f.pad[0], column = at.columns.begin * f.stride[1] - f.pad[1];
+    const float* x = c.x + (image * c.groups + group) * planes * f.in[0] * f.in[1] * width;
+    Source from{x, f.in[1] * width, width, f.in[0] * f.in[1] * width};
+    if (!cut.copies) {
+      from.x += (row * f.in[1] + column) * width;
+    } else {
+      const int64_t rows = f.seen(0, at.rows.count()), columns = f.seen(1, at.columns.count());
+      if (copied != region) copy_padded(f, x, planes, width, row, rows, column, columns, copy);
+      copied = region;
+      from = {copy, columns * width, width, rows * columns * width};
+    }
+    set_taps(c, cut, from, taps);
+    run_region(c, cut, at, part_of(s.out_blocks, cut.out_parts, part), from, taps);
   }
 }
 
