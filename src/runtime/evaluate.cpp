@@ -2,6 +2,7 @@
 #include "runtime/evaluate.h"
 
 #include "ops/infer.h"
+#include "runtime/text_bytes.h"
 
 namespace outpost {
 namespace {
@@ -22,6 +23,7 @@ class Evaluation final : public RunServices {
       views[i] = {values[i] ? const_cast<void*>(values[i]->raw()) : nullptr, &shapes[i], types[i]->dtype};
       inputs[i] = &views[i];
     }
+    inputs_ = inputs;
     std::vector<Type> out_types = infer_node(node_, types, values);
     const size_t m = out_types.size();
     tensors_.resize(m);
@@ -58,6 +60,8 @@ class Evaluation final : public RunServices {
   View& allocate(int i, const Shape& shape) override {
     const size_t bytes = bytes_for(outputs_[i].dtype, checked_count(shape));
     if (bytes > limit_) fail(ErrorCode::limit, node_.label(), ": output ", i, " takes ", bytes, " bytes; the limit is ", limit_);
+    if (outputs_[i].dtype == DType::string && text_bound(node_, inputs_, shape.count()) > limit_)
+      fail(ErrorCode::limit, node_.label(), ": the strings of output ", i, " may pass the limit of ", limit_, " bytes");
     tensors_[i] = Tensor(outputs_[i].dtype, shape);
     shapes_[i] = shape;
     outputs_[i].data = tensors_[i].raw();
@@ -83,6 +87,7 @@ class Evaluation final : public RunServices {
   std::vector<Tensor> tensors_, temporaries_;
   std::vector<Shape> shapes_;
   std::vector<View> outputs_;
+  std::span<const View* const> inputs_;
 };
 
 }  // namespace

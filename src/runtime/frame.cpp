@@ -180,8 +180,11 @@ void Frame::execute(Segment& segment) {
     step_ = &program_.steps()[l.steps[i].step];
     c.threads_ = threads;
     if (interruptible_) check_interrupt();
+    const bool text = c.output_count_ > 0 && c.outputs_[0] && c.outputs_[0]->dtype == DType::string;
+    if (text && c.outputs_[0]->dims) expect_text({c.inputs_, static_cast<size_t>(c.input_count_)}, c.outputs_[0]->count());
     if (options_->profile) profile_step(c, l, i);
     else step_->def->run(c);
+    if (text) count_text(c);
     temporaries_used_ = 0;
   }
 }
@@ -190,6 +193,7 @@ void Frame::run(std::span<const Datum* const> inputs, std::span<Datum> outputs, 
   state_ = &state;
   options_ = &options;
   limit_ = options.memory_limit_bytes ? options.memory_limit_bytes : default_memory_limit();
+  text_used_ = 0;
   if (used_ > limit_) release();
   interruptible_ = options.cancel || options.deadline != std::chrono::steady_clock::time_point::max();
   if (interruptible_ || options.profile) started_ = std::chrono::steady_clock::now();

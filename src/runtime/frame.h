@@ -31,7 +31,7 @@ class Frame final : public RunServices {
   void check_interrupt() override;
   Random& random() override { return state_->random; }
 
-  size_t remaining_bytes() const noexcept { return limit_ > used_ ? limit_ - used_ : 0; }
+  size_t remaining_bytes() const noexcept { return limit_ > used_ + text_used_ ? limit_ - used_ - text_used_ : 0; }
   const ExecuteOptions& options() const noexcept { return *options_; }
   RunState& state() noexcept { return *state_; }
 
@@ -63,6 +63,8 @@ class Frame final : public RunServices {
   void forget_after(size_t depth);
   void release();
   void charge(size_t bytes, std::string_view what);
+  void expect_text(std::span<const View* const> inputs, int64_t elements) const;
+  void count_text(const RunContext& context);
   Tensor fresh(std::span<Tensor> slots, DType dtype, const Shape& shape);
 
   const Program& program_;
@@ -80,7 +82,7 @@ class Frame final : public RunServices {
   const StepInfo* step_ = nullptr;
   RunState* state_ = nullptr;
   const ExecuteOptions* options_ = nullptr;
-  size_t limit_ = 0, used_ = 0;
+  size_t limit_ = 0, used_ = 0, text_used_ = 0;  // text: the characters of this run's strings
   bool interruptible_ = false, has_datums_ = false;
   std::chrono::steady_clock::time_point started_;
 };

@@ -4,6 +4,7 @@
 
 #include "runtime/body_runner.h"
 #include "runtime/frame.h"
+#include "runtime/text_bytes.h"
 
 namespace outpost {
 namespace {
@@ -51,6 +52,11 @@ View& Frame::allocate(int output, const Shape& shape) {
   }
   if (v.dtype == DType::undefined) fail(ErrorCode::internal, step_->node->label(), ": output ", output, " has no dtype");
   const size_t bytes = bytes_for(v.dtype, checked_count(shape));
+  if (v.dtype == DType::string) {
+    std::vector<const View*> inputs;
+    for (int id : step_->inputs) inputs.push_back(id < 0 ? nullptr : &views_[id]);
+    expect_text(inputs, shape.count());
+  }
   Tensor& t = owned_[id];
   const bool reuse = v.dtype != DType::string && t.defined() && t.dtype() != DType::string && t.buffer().owner.use_count() == 1 && t.buffer().bytes >= bytes;
   if (reuse) {
@@ -67,6 +73,17 @@ View& Frame::allocate(int output, const Shape& shape) {
   v.dims = &open_shapes_[id];
   v.data = t.raw();
   return v;
+}
+
+void Frame::expect_text(std::span<const View* const> inputs, int64_t elements) const {
+  const size_t bytes = text_bound(*step_->node, inputs, elements);
+  if (bytes > remaining_bytes())
+    fail(ErrorCode::limit, step_->node->label(), ": ", elements, " strings of up to ", bytes, " characters would pass the run's memory limit of ", limit_, " bytes");
+}
+
+void Frame::count_text(const RunContext& c) {
+  if (c.outputs_[0]->dims) text_used_ += text_bytes(*c.outputs_[0]);
+  if (text_used_ > limit_) fail(ErrorCode::limit, step_->node->label(), ": the strings of this run pass its memory limit of ", limit_, " bytes");
 }
 
 Datum Frame::input_datum(int i) {

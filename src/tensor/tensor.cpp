@@ -38,7 +38,8 @@ std::shared_ptr<void> own_bytes(size_t bytes) {
 std::shared_ptr<void> own_strings(size_t count) {
   try {
     if (count > most_bytes / sizeof(std::string)) throw std::bad_alloc();
-    std::shared_ptr<std::string[]> strings(new std::string[count ? count : 1]);
+    // Not shared_ptr(new std::string[…]): gcc 12 destroys the strings twice when the control block cannot be had.
+    auto strings = std::make_shared<std::string[]>(count ? count : 1);
     return {strings, strings.get()};
   } catch (const std::bad_alloc&) {
     fail(ErrorCode::limit, "no memory for a tensor of ", count, " strings");

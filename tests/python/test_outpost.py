@@ -19,6 +19,14 @@ def test_calls_by_name_and_position(sums):
     np.testing.assert_array_equal(session([[1, 2, 3]], [[1.5, 0, 0]])["sum"], [[2.5, 2, 3]])  # lists become the declared dtype
 
 
+def test_too_many_inputs_are_a_mistake(sums):
+    session = outpost.Session(sums, threads=1)
+    x = np.ones((1, 3), np.float32)
+    for call in (lambda: session(x, x, x), lambda: session(x, x, a=x)):
+        with pytest.raises(TypeError):
+            call()
+
+
 def test_describes_the_model(sums, tmp_path):
     (tmp_path / "sums.onnx").write_bytes(sums)
     session = outpost.Session(tmp_path / "sums.onnx")

@@ -41,7 +41,12 @@ class Session:
 
     def __call__(self, *positional, **named):
         """Runs on inputs by name, or by position in the model's order. Returns {name: array}."""
+        if len(positional) > len(self.inputs):
+            raise TypeError(f"{len(positional)} inputs given, the model has {len(self.inputs)}")
         if positional:
+            twice = [v.name for v in self.inputs[:len(positional)] if v.name in named]
+            if twice:
+                raise TypeError(f"input {twice[0]!r} is given by position and by name")
             named = {**{v.name: x for v, x in zip(self.inputs, positional)}, **named}
         return self.run(named)
 
