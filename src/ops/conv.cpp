@@ -1,5 +1,6 @@
-// Conv in one to three spatial dimensions, with groups, dilations and automatic padding; and com.microsoft's FusedConv,
-// which expands into Conv, Add and the activation. Constant weights are packed once. Source: ONNX Conv-22.
+// Conv in one to three spatial dimensions, with groups, dilations and automatic padding; outpost.FusedConv, the same with
+// a residual of y's shape and an activation; and com.microsoft's FusedConv, which expands into Conv, Add and the
+// activation. Constant weights are packed once. Source: ONNX Conv-22.
 #include "ops/convolution.h"
 #include "ops/staging.h"
 
@@ -10,6 +11,7 @@ struct Prepared {
   WindowAttributes window;
   int64_t groups = 1;
   Tensor packed;
+  FusedActivation activation;
 };
 
 void infer(InferContext& c) {
@@ -39,6 +41,15 @@ void infer(InferContext& c) {
   c.output(0, c.dtype(0), std::move(out));
 }
 
+void infer_fused(InferContext& c) {
+  infer(c);
+  FusedActivation::of(c.node());
+  if (!c.has(3)) return;
+  c.require_same_dtype(0, 3);
+  if (!c.ranked(3) || !c.ranked(0)) return;
+  c.require(c.rank(3) == c.rank(0), "the residual ", c.input(3), " must have the output's shape");
+}
+
 // What is known from the weight's shape alone.
 Convolution with_weights(const Shape& weight, int64_t groups) {
   Convolution c;
@@ -52,6 +63,7 @@ std::shared_ptr<const void> prepare(const PrepareContext& c) {
   auto p = std::make_shared<Prepared>();
   p->window = WindowAttributes::of(c.node);
   p->groups = c.attributes().integer("group", 1);
+  p->activation = FusedActivation::of(c.node);
   const Tensor* weight = c.constant(1);
   // With several outputs for one input channel the kernel's form, and so its packing, depends on X's size. It is small.
   if (weight && (weight->shape()[1] != 1 || weight->shape()[0] == p->groups)) {
@@ -80,6 +92,11 @@ void run(RunContext& c) {
   Convolution conv = convolution(c.in(0), c.in(1), c.prepared<Prepared>());
   conv.x = c.in(0).data, conv.weights = c.in(1).data, conv.y = c.out(0).data;
   if (c.has(2)) conv.bias = c.in(2).data;
+  conv.activation = c.prepared<Prepared>().activation;
+  if (c.has(3)) {
+    if (!(c.in(3).shape() == c.out(0).shape())) c.fail("the residual is ", c.in(3).shape(), "; expected ", c.out(0).shape());
+    conv.residual = c.in(3).data;
+  }
   run_convolution(c, conv, c.scratch());
 }
 
@@ -103,6 +120,15 @@ void gradient(GradientContext& c) {
     for (int64_t i = 2; i < dy->type.rank(); ++i) axes.push_back(i);
     c.set(2, c.emit("ReduceSum", {dy, c.integers(axes)}, {{"keepdims", int64_t{0}}}));
   }
+}
+
+void expand_with_epilogue(ExpandContext& c) {
+  Attributes window;
+  for (const auto& [name, value] : c.attributes())
+    if (!name.starts_with("activation")) window.set(name, value);
+  Value* y = c.emit("Conv", {c.in(0), c.in(1), c.in(2)}, window);
+  if (c.has(3)) y = c.add(y, c.in(3));
+  c.replace(0, expand_activation(c, y, c.attributes()));
 }
 
 void expand_fused(ExpandContext& c) {
@@ -137,6 +163,20 @@ OUTPOST_DEFINE_OP(Conv, .name = "Conv", .since = 22, .min_inputs = 2, .max_input
   strides=[1,2,1] pads=[0,1,1,1,0,1] | f32[1,2,4,5,6] f32[3,2,2,3,3]
   | f32[2,33,4,4] f32[17,33,1,1] f32[17]
   | f32[0,3,5,5] f32[4,3,3,3]
+)");
+
+OUTPOST_DEFINE_OP(outpost_FusedConv, .name = "FusedConv", .domain = "outpost", .min_inputs = 2, .max_inputs = 4,
+                  .doc = "activation(Conv + residual)", .infer = infer_fused, .run = run, .expand = expand_with_epilogue,
+                  .cost = cost, .prepare = prepare, .scratch = scratch, .in_place = {{3, 0}}, .cases = R"(
+  pads=[1,1,1,1] activation="relu" | f32[2,3,5,6] f32[4,3,3,3] f32[4] f32[2,4,5,6]
+  strides=[2,2] pads=[1,1,1,1] activation="silu" | f32[1,2,7,6] f32[3,2,3,3] f32[3]
+  group=8 pads=[1,1,1,1] activation="clip" activation_low=0.0 activation_high=6.0 | f32[1,8,6,6] f32[8,1,3,3] f32[8]
+  activation="gelu_erf" | f32[2,33,4,4] f32[17,33,1,1] - f32[2,17,4,4]
+  dilations=[2] pads=[2,1] activation="hardswish" | f32[2,3,9] f32[4,3,3] f32[4] f32[2,4,8]
+  group=2 activation="leaky" activation_low=0.2 | f16[2,4,5,5] f16[6,2,2,2] f16[6] f16[2,6,4,4]
+  activation="sigmoid" | bf16[1,2,4,4] bf16[3,2,1,1] bf16[3]
+  activation="tanh" | f32[1,2,3,4,4] f32[3,2,2,2,2] - f32[1,3,2,3,3]
+  activation="relu" | f32[0,3,5,5] f32[4,3,3,3]
 )");
 
 OUTPOST_DEFINE_OP(ms_FusedConv, .name = "FusedConv", .domain = "com.microsoft", .min_inputs = 2, .max_inputs = 4,

@@ -48,6 +48,19 @@ void run_tiles(const RunContext& r, const kernels::Conv& conv, bool transposed, 
   r.parallel_ranges(tiles, static_cast<int64_t>(serial_work / (work / static_cast<double>(tiles) + 1)) + 1, body);
 }
 
+// Values of y in f32, `count` from position `first` on: residual, activation, and to y's type.
+void finish_narrow(const Convolution& c, float* y, int64_t count, int64_t first) {
+  constexpr int64_t tile = 1024;
+  float residual[tile];
+  for (int64_t i = 0; c.residual && i < count; i += tile) {
+    const int64_t n = std::min(tile, count - i);
+    widen(c.dtype, c.residual, first + i, n, residual);
+    for (int64_t j = 0; j < n; ++j) y[i + j] += residual[j];
+  }
+  c.activation.apply(y, y, count);
+  narrow(c.dtype, y, count, c.y, first);
+}
+
 void run_f32(const RunContext& r, const Convolution& c, char* scratch) {
   const kernels::Kernels& k = kernels::kernels();
   const Layout l = layout(c);
@@ -69,6 +82,8 @@ void run_f32(const RunContext& r, const Convolution& c, char* scratch) {
   conv.epilogue.row_bias = c.bias;
   const double work = convolution_work(c);
   if (!narrow) {
+    conv.epilogue.residual = c.residual;
+    c.activation.set(conv.epilogue);
     conv.x = static_cast<const float*>(c.x), conv.y = static_cast<float*>(c.y);
     return run_tiles(r, conv, c.transposed, slices, l.slice, work);
   }
@@ -84,7 +99,7 @@ void run_f32(const RunContext& r, const Convolution& c, char* scratch) {
     });
     run_tiles(r, conv, c.transposed, slices, l.slice, work / static_cast<double>(c.shape.batch));
     r.parallel_ranges(c.y_image(), grain, [&](int64_t begin, int64_t end) {
-      outpost::narrow(c.dtype, y + begin, end - begin, c.y, n * c.y_image() + begin);
+      finish_narrow(c, y + begin, end - begin, n * c.y_image() + begin);
     });
   }
 }
@@ -125,7 +140,14 @@ void run_f64(const RunContext& r, const Convolution& c, char* scratch) {
     g.b = mine;
     g.c = static_cast<double*>(c.y) + n * c.y_image() + group * g.m * positions + begin;
     if (c.bias) g.epilogue.row_bias = static_cast<const double*>(c.bias) + group * g.m;
+    if (c.residual) g.epilogue.residual = static_cast<const double*>(c.residual) + (static_cast<double*>(g.c) - static_cast<double*>(c.y));
+    g.epilogue.residual_row_stride = positions;
     k.gemm(g, 0, k.gemm_tiles(g), mine + columns_bytes);
+    if (c.activation.none()) return;
+    for (int64_t i = 0; i < g.m; ++i) {
+      double* row = static_cast<double*>(g.c) + i * positions;
+      c.activation.apply(row, row, g.n);
+    }
   });
 }
 

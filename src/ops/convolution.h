@@ -1,6 +1,7 @@
 // Convolutions forward and transposed, in every float type: what Conv, ConvTranspose and their gradients run.
 // f32 goes to the kernels, f16 and bf16 pass through f32 one image at a time, f64 is unfolded into products.
 #pragma once
+#include "ops/fused_activation.h"
 #include "ops/window.h"
 
 namespace outpost {
@@ -13,6 +14,8 @@ struct Convolution {
   const void* weights = nullptr;
   const void* packed = nullptr;  // pack_weights' bytes, or null: packed anew in scratch
   const void* bias = nullptr;    // (out_channels), may be null
+  const void* residual = nullptr;  // added to y, laid out as y (which it may be); not for transposed ones
+  FusedActivation activation;      // of the sum; not for transposed ones
   void* y = nullptr;
 
   int64_t x_image() const noexcept { return shape.in_channels * volume(shape.window.in); }

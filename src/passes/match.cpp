@@ -227,16 +227,22 @@ bool replace_output(Node& node, int output, Value* value) {
   return true;
 }
 
-// Makes room at once, so that what the erased nodes used counts fewer users for the matches to come.
-void erase_unused(Graph& g, const std::vector<Matcher::Found>& found) {
-  std::vector<Node*> gone;
-  for (const Matcher::Found& f : found) {
-    if (std::find(gone.begin(), gone.end(), f.node) != gone.end()) continue;
-    const auto& outs = f.node->outputs();
-    if (!std::all_of(outs.begin(), outs.end(), [&](const Value* v) { return unused(g, v); })) continue;
-    gone.push_back(f.node);
-    g.erase(f.node);
-  }
+// Erases the node and what only it needed, at once: what they used counts fewer users for the matches to come.
+void erase_unused(Graph& g, Node* node) {
+  const auto& outs = node->outputs();
+  if (!std::all_of(outs.begin(), outs.end(), [&](const Value* v) { return unused(g, v); })) return;
+  std::vector<Node*> before;
+  for (const Value* v : node->inputs())
+    if (v && v->producer() && std::find(before.begin(), before.end(), v->producer()) == before.end()) before.push_back(v->producer());
+  g.erase(node);
+  for (Node* n : before) erase_unused(g, n);
+}
+
+// The only output in use, or -1.
+int used_output(const Graph& g, const Node& n) {
+  int output = 0;
+  while (output < static_cast<int>(n.outputs().size()) && unused(g, n.output(output))) ++output;
+  return output < static_cast<int>(n.outputs().size()) && other_outputs_unused(g, n, output) ? output : -1;
 }
 
 }  // namespace
@@ -253,16 +259,31 @@ int rewrite(Graph& graph, const Pattern& pattern, FunctionRef<Value*(Builder&, N
     Node& root = **it;
     ++it;  // a rewrite erases nodes at and before the root only
     if (!could_be_root(pattern, root)) continue;
-    int output = 0;
-    while (output < static_cast<int>(root.outputs().size()) && unused(graph, root.output(output))) ++output;
-    if (output == static_cast<int>(root.outputs().size()) || !other_outputs_unused(graph, root, output)) continue;
+    const int output = used_output(graph, root);
+    if (output < 0) continue;
     reset(pattern);
     Matcher m;
     if (!m.match(pattern, root.output(output), [&] { return closed(graph, m.found); })) continue;
     Builder build(graph, &root);
     Value* made = make(build, root);
     if (!made || (!made->type.ranked && m.scalar_rank > 0) || !replace_output(root, output, made)) continue;
-    erase_unused(graph, m.found);
+    erase_unused(graph, &root);
+    ++changes;
+  }
+  return changes;
+}
+
+int rewrite_nodes(Graph& graph, const std::function<Value*(Builder&, Node&)>& make) {
+  int changes = 0;
+  for (auto it = graph.nodes().begin(); it != graph.nodes().end();) {
+    Node& node = **it;
+    ++it;
+    const int output = used_output(graph, node);
+    if (output < 0) continue;
+    Builder build(graph, &node);
+    Value* made = make(build, node);
+    if (!made || !replace_output(node, output, made)) continue;
+    erase_unused(graph, &node);
     ++changes;
   }
   return changes;
@@ -304,15 +325,9 @@ bool same_shape(const Value* a, const Value* b) noexcept { return a == b || same
 
 bool is(const Node* n, std::string_view op) noexcept { return n && n->domain.empty() && n->op == op; }
 
-bool replace(Node& node, Value* value) {
-  Graph& g = *node.graph();
-  for (int i = 0; i < static_cast<int>(node.outputs().size()); ++i) {
-    if (unused(g, node.output(i))) continue;
-    if (!other_outputs_unused(g, node, i) || !replace_output(node, i, value)) return false;
-    g.erase(&node);
-    return true;
-  }
-  return false;
+Node* producer_if(const Value* v, std::string_view op, std::string_view domain) noexcept {
+  Node* n = v ? v->producer() : nullptr;
+  return n && n->op == op && n->domain == domain && used_once(v) && other_outputs_unused(*n->graph(), *n, v->output_index()) ? n : nullptr;
 }
 
 }  // namespace outpost::match

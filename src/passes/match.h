@@ -82,6 +82,9 @@ Pattern through(std::string_view op, Pattern p);
 // Returns how many were replaced.
 int rewrite(Graph& graph, const Pattern& pattern, FunctionRef<Value*(Builder& build, Node& root)> make);
 
+// The same for rules that read better without a pattern: `make` sees every node with one used output.
+int rewrite_nodes(Graph& graph, const std::function<Value*(Builder& build, Node& node)>& make);
+
 // Does the value match? Captures are set if so. For passes that walk by themselves.
 bool matches(const Pattern& pattern, Value* value);
 
@@ -95,7 +98,7 @@ bool same_shape(const Value*, const Value*) noexcept;        // for certain
 bool same_shape(const Type&, const Type&) noexcept;
 // The operator of the standard domain with this name?
 bool is(const Node*, std::string_view op) noexcept;
-// Replaces the node's only used output by `value` and erases the node; false (and no change) where types contradict.
-bool replace(Node& node, Value* value);
+// What computes the value, if that is this operator of the standard domain and nobody else uses the value; else null.
+Node* producer_if(const Value*, std::string_view op, std::string_view domain = "") noexcept;
 
 }  // namespace outpost::match

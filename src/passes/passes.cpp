@@ -132,6 +132,9 @@ const std::vector<Pass>& all_passes() {
       {"identity", remove_identities, Stage::simplify, "nodes that return their input unchanged go"},
       {"fold", fold_constants, Stage::simplify, "what depends on constants only is computed once, unless the model would grow"},
       {"activations", recognise_activations, Stage::recognise, "activation functions written out in parts become one operator"},
+      {"fold-affine", fold_affine, Stage::fuse, "batch normalisation and arithmetic per channel go into the weights before them"},
+      {"fuse-conv", fuse_conv, Stage::fuse, "convolution, residual and activation become one operator"},
+      {"fuse-linear", fuse_linear, Stage::fuse, "matrix product, bias, residual and activation become one operator"},
       {"unused-outputs", drop_unused_outputs, Stage::simplify, "optional outputs that nobody reads are not made"},
       {"dead", remove_dead, Stage::simplify, "nodes and constants that nobody reads go"},
   };

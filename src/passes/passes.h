@@ -54,4 +54,9 @@ int remove_dead(Graph&);         // nodes and constants that nobody reads
 // Recognise:
 int recognise_activations(Graph&);  // Swish, HardSwish, Mish, Clip and kin from their parts
 
+// Fuse:
+int fold_affine(Graph&);         // batch normalisation and arithmetic per channel go into weights
+int fuse_conv(Graph&);           // Conv + residual + activation
+int fuse_linear(Graph&);         // MatMul or Gemm + bias + residual + activation
+
 }  // namespace outpost
