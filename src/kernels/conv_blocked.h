@@ -1,8 +1,8 @@
 // Convolution and pooling on channel blocks: the arguments and what they promise.
 //
 // A blocked tensor is (batch, ceil(channels / B), height, width, B) f32, B the lanes of a register (vector_bytes / 4).
-// Channels past the last are padding: whatever is finite when read (their weights are zero), some finite value when
-// written. Two spatial axes: index 0 of every Window array is 1 (pad 0). Work is cut into tiles by shape alone, as in
+// Channels past the last are padding: whatever is finite when read (their weights are zero), zero when a convolution
+// writes them. Two spatial axes: index 0 of every Window array is 1 (pad 0). Work is cut into tiles by shape alone, as in
 // gemm.h; concurrent calls have a scratch each.
 #pragma once
 

@@ -101,6 +101,10 @@ struct Cut {
     while (bytes(rows(), columns()) > region_bytes && rows() > 1) row_parts += 1 + row_parts / 4;
     while (bytes(rows(), columns()) > region_bytes && columns() > 2 * tile_positions)
       column_parts += 1 + column_parts / 4;
+    if (copies && bytes(rows(), columns()) > 64 * region_bytes) {
+      plain = true;
+      return;
+    }
     const double work = 2.0 * double(c.batch * c.out_channels * s.in_channels * s.taps) * double(f.out[0] * f.out[1]);
     const double wanted = smaller_of(work / tile_flops, tile_count);
     const auto tiles = [&] { return double(c.batch * c.groups * row_parts * column_parts * out_parts); };
@@ -251,7 +255,7 @@ void run_plain(const BlockedConv& c, const Cut& cut, int64_t tile) {
     F32 sum = plain_output(c, cut.s, image, ob, p / c.window.out[2], p % c.window.out[2]);
     if (bias) sum += load(bias + ob * block);
     if (residual) sum += load(residual + at) * float(e.residual_scale);
-    store(c.y + at, activate(select(real, sum, F32{}), e.activation, broadcast(e.low), broadcast(e.high)));
+    store(c.y + at, select(real, activate(sum, e.activation, broadcast(e.low), broadcast(e.high)), F32{}));
   }
 }
 

@@ -29,9 +29,8 @@ struct Channels {
 
 inline F32 finish(const Channels& c, F32 sum, int64_t at) {
   if (c.residual) sum += load(c.residual + at) * c.residual_scale;
-  sum = select(c.real, sum, F32{});
-  if (c.activation <= Activation::clip) return clamp(sum, c.low, c.high);
-  return activate(sum, c.activation, c.low, c.high);
+  const bool clamps = c.activation <= Activation::clip;
+  return select(c.real, clamps ? clamp(sum, c.low, c.high) : activate(sum, c.activation, c.low, c.high), F32{});
 }
 
 // `count` outputs from (row, column) on; `x` is at the first tap of the kernel, which may lie outside.

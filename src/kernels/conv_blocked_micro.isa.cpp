@@ -11,7 +11,7 @@ using OUTPOST_ISA::BlockedTile;
 
 #define OUTPOST_EACH(i, n) _Pragma("GCC unroll 16") for (int i = 0; i < (n); ++i)
 
-// Finished sums: padding lanes become zero, then the activations that are no clamp.
+// Finished sums: the activations that are no clamp (a clamp may come twice), then zero in padding lanes.
 template <int blocks>
 void finish_tile(const BlockedTile& t, int rows, int columns) {
   const F32 low = broadcast(t.low), high = broadcast(t.high);
@@ -20,7 +20,7 @@ void finish_tile(const BlockedTile& t, int rows, int columns) {
     for (int r = 0; r < rows; ++r) {
       float* y = t.y + b * t.y_block + r * t.y_row;
       for (int q = 0; q < columns; ++q)
-        store(y + q * lanes, activate(select(real, load(y + q * lanes), F32{}), t.activation, low, high));
+        store(y + q * lanes, select(real, activate(load(y + q * lanes), t.activation, low, high), F32{}));
     }
   }
 }
