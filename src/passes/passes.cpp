@@ -135,6 +135,7 @@ const std::vector<Pass>& all_passes() {
       {"fold-affine", fold_affine, Stage::fuse, "batch normalisation and arithmetic per channel go into the weights before them"},
       {"fuse-conv", fuse_conv, Stage::fuse, "convolution, residual and activation become one operator"},
       {"fuse-linear", fuse_linear, Stage::fuse, "matrix product, bias, residual and activation become one operator"},
+      {"layout", block_layout, Stage::layout, "chains of convolutions and poolings run on channel blocks"},
       {"unused-outputs", drop_unused_outputs, Stage::simplify, "optional outputs that nobody reads are not made"},
       {"dead", remove_dead, Stage::simplify, "nodes and constants that nobody reads go"},
   };

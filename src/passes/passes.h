@@ -58,5 +58,7 @@ int recognise_activations(Graph&);  // Swish, HardSwish, Mish, Clip and kin from
 int fold_affine(Graph&);         // batch normalisation and arithmetic per channel go into weights
 int fuse_conv(Graph&);           // Conv + residual + activation
 int fuse_linear(Graph&);         // MatMul or Gemm + bias + residual + activation
+// Layout:
+int block_layout(Graph&);        // channel blocks for convolutions, poolings and what stands between them
 
 }  // namespace outpost
