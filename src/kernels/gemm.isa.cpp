@@ -1,9 +1,10 @@
 // C = A B for f32 and f64 (f16 and bf16 widened while packing), after Goto and van de Geijn 2008, "Anatomy of
 // high-performance matrix multiplication": panels of B stay in L1 while blocks of A, kept in L2, pass over them.
 //
-// C is cut into tiles of m_tile x n_tile by shape alone; within a tile k runs in blocks of k_block, and C carries the
-// sums from one block to the next. A is copied block by block into scratch where enough of B follows to pay for it
-// (large power-of-two strides would otherwise map a block's rows onto the same cache sets), and read in place else.
+// C is cut into tiles of m_tile x n_tile by shape alone. Within a tile k runs as a whole while the tile's rows of A fit
+// L2 (a panel of B may be longer than L1: its stream costs less than another visit to C), else in blocks, and C carries
+// the sums from one block to the next. A is read in place unless its row stride maps the rows of a register block onto
+// the same cache sets, or it needs widening: then its block is copied into scratch.
 #include "kernels/gemm_dot.h"
 #include "kernels/table.h"
 
@@ -13,11 +14,16 @@ namespace {
 using OUTPOST_ISA::micro_kernel_f32;
 using OUTPOST_ISA::micro_kernel_f64;
 
-constexpr int64_t k_block_limit = 320;     // a panel of B: 20 KB on AVX2, 40 KB on AVX-512
-constexpr int64_t a_block_rows = 144;      // times k_block_limit floats: 184 KB of L2; a multiple of every block_rows
-constexpr int64_t packed_b_columns = 256;  // B packed on the fly: at most 320 KB
-constexpr double tile_flops = 4e6;         // tiles are not cut below this,
-constexpr double tile_count = 32;          // nor for more than this many
+// The block of A that stays in L2 while panels of B pass. AVX-512 machines have 1 MB or more, others 256 KB and up.
+constexpr int64_t a_block_bytes = vector_bytes == 64 ? 448 << 10 : 192 << 10;
+constexpr int64_t a_block_rows = 240;
+constexpr int64_t long_rows = vector_bytes == 64 ? 72 : 48;  // k is cut where so many of its rows would not fit
+constexpr int64_t packed_k_limit = 320;                      // B packed on the fly: at most this by
+constexpr int64_t packed_b_columns = 256;                    // that, 320 KB
+constexpr double tile_flops = 4e6;                           // tiles are not cut below this,
+constexpr double tile_count = 32;                            // nor for more than this many, or
+constexpr double tile_count_copied = 8;                      // this where every tile copies its block of A
+constexpr int64_t crowded_bytes = 2048;  // rows this far apart fall on one or two sets of L1
 
 struct Blocking {
   int64_t m_tile, n_tile, m_tiles, n_tiles, k_block;
@@ -26,41 +32,54 @@ struct Blocking {
   bool dots;                // B's columns run along k and A has few rows
 };
 
+// Cuts n into `parts`, or fewer where they would get smaller than `least`; whole steps.
+int64_t cut(int64_t n, int64_t parts, int64_t least, int64_t step) {
+  return round_up(larger(ceil_divide(n, larger(parts, 1)), smaller(least, n)), step);
+}
+
+template <class T>
+void set_tiles(Blocking& s, const Gemm& g, int64_t row_limit) {
+  constexpr int width = panel_columns<T>;
+  s.m_tile = larger(1, ceil_divide(g.m, ceil_divide(larger(g.m, 1), row_limit)));
+  s.n_tile = smaller(g.n, s.pack_b ? packed_b_columns : 1024);
+  const double work = 2.0 * double(g.m) * double(g.n) * double(g.k) / tile_flops;
+  const double most = s.copy_a ? tile_count_copied : tile_count;
+  const double wanted = work < most ? work : most;
+  const auto missing = [&](int64_t others) { return int64_t(wanted / double(larger(others, 1)) + 0.999); };
+  const auto count = [&] { return ceil_divide(g.m, s.m_tile) * ceil_divide(g.n, larger(s.n_tile, 1)); };
+  // A copied block is used for every column of the tile, a packed panel for every row.
+  if (double(count()) < wanted)
+    s.n_tile = smaller(s.n_tile, cut(g.n, missing(ceil_divide(g.m, s.m_tile)), (s.copy_a || s.pack_b ? 4 : 2) * width, width));
+  if (double(count()) < wanted)
+    s.m_tile = smaller(s.m_tile, cut(g.m, missing(ceil_divide(g.n, s.n_tile)), 4 * block_rows, 1));
+  s.n_tile = round_up(larger(s.n_tile, 1), width);
+  s.m_tiles = ceil_divide(g.m, s.m_tile);
+  s.n_tiles = ceil_divide(g.n, s.n_tile);
+}
+
 template <class T>
 Blocking blocking_of(const Gemm& g) {
   constexpr int width = panel_columns<T>;
   Blocking s;
   const bool b_ready = g.packed_b != nullptr;
+  const bool convert_a = sizeof(T) == 4 && g.a_type != FloatType::f32;
   const bool convert_b = sizeof(T) == 4 && g.b_type != FloatType::f32;
   s.dots = !b_ready && !convert_b && g.m <= dot_rows && g.b_row_stride == 1 && g.b_column_stride != 1;
   // Few rows use a panel once, and a small B sits in cache: packing would not pay.
   const bool direct_b = !convert_b && g.b_column_stride == 1 && (g.m <= dot_rows || g.k * g.n <= 4096);
   s.pack_b = !b_ready && !direct_b && !s.dots;
-  s.m_tile = smaller(g.m, a_block_rows);
-  s.n_tile = smaller(g.n, s.pack_b ? packed_b_columns : 1024);
-  const double work = 2.0 * double(g.m) * double(g.n) * double(g.k) / tile_flops;
-  if (work > 1) {
-    const double wanted = work < tile_count ? work : tile_count;
-    const auto shrink = [&](int64_t& tile, int64_t least, int64_t step) {
-      while (double(ceil_divide(g.m, s.m_tile)) * double(ceil_divide(g.n, s.n_tile)) < wanted && tile > least)
-        tile = larger(least, round_up((tile + 1) / 2, step));
-    };
-    // A copied block is used for every column of the tile, a packed panel for every row.
-    shrink(s.n_tile, (s.pack_b ? 4 : 12) * width, width);
-    shrink(s.m_tile, 6 * block_rows, block_rows);
-    shrink(s.n_tile, 4 * width, width);
-  }
-  s.n_tile = round_up(larger(s.n_tile, 1), width);
-  s.m_tile = larger(s.m_tile, 1);
-  s.m_tiles = ceil_divide(g.m, s.m_tile);
-  s.n_tiles = ceil_divide(g.n, s.n_tile);
-  // One pass of A over B gains nothing from blocks of k.
-  const int64_t blocks = s.m_tile <= block_rows && !s.pack_b ? 1 : ceil_divide(g.k, k_block_limit);
-  s.k_block = blocks > 1 ? round_up(ceil_divide(g.k, blocks), 4) : g.k;
-  const bool convert_a = sizeof(T) == 4 && g.a_type != FloatType::f32;
   s.by_columns = sizeof(T) == 4 && !s.dots && g.a_row_stride == 1 && g.a_column_stride != 1;
   const bool strided = !s.by_columns && g.a_column_stride != 1;
-  s.copy_a = convert_a || (strided && g.k > 1) || (g.n >= 8 * width && g.m > block_rows && g.k > 32);
+  const bool crowded = s.by_columns || g.a_row_stride * int64_t(sizeof(T)) % crowded_bytes == 0;
+  s.copy_a = convert_a || (strided && g.k > 1) ||
+             (crowded && g.n >= 8 * width && g.m > block_rows && g.k > 32);
+  // One pass of A over B gains nothing from blocks of k.
+  const int64_t most = a_block_bytes / int64_t(sizeof(T)) / smaller(larger(g.m, 1), long_rows);
+  const int64_t limit = s.pack_b ? smaller(most, packed_k_limit) : most;
+  const int64_t blocks = g.m <= block_rows && !s.pack_b ? 1 : ceil_divide(g.k, limit);
+  s.k_block = blocks > 1 ? round_up(ceil_divide(g.k, blocks), 4) : g.k;
+  const int64_t fitting = a_block_bytes / int64_t(sizeof(T)) / larger(s.k_block, 1);
+  set_tiles<T>(s, g, smaller(a_block_rows, larger(fitting, block_rows)));
   return s;
 }
 
@@ -155,6 +174,11 @@ void multiply_block(MicroBlock<T> p, const OperandB<T>& b, const Tile<T>& t, boo
     // Rows are dealt evenly: 8 as 4 + 4 rather than 6 + 2, whose 4 sums would wait for each other.
     int64_t blocks = ceil_divide(t.rows, block_rows), rows = 0;
     MicroKernel<T> kernel = nullptr;
+    const char *ahead = nullptr, *ahead_end = nullptr;  // the next panel, a part with each block of rows
+    if (fetches_ahead && taken < left && b.step == width) {
+      ahead = reinterpret_cast<const char*>(b.panels + (j + taken) / width * b.panel);
+      ahead_end = ahead + p.k * width * int64_t(sizeof(T));
+    }
     for (int64_t i = 0; i < t.rows; i += rows, --blocks) {
       const int64_t even = ceil_divide(t.rows - i, blocks);
       if (even != rows) kernel = kernel_for<T>(unit_rows, int(rows = even), vectors);
@@ -162,6 +186,8 @@ void multiply_block(MicroBlock<T> p, const OperandB<T>& b, const Tile<T>& t, boo
       p.c = t.c + i * t.c_row + j;
       p.row_bias = row_bias ? row_bias + i : nullptr;
       p.residual = residual ? residual + i * p.residual_row + j : nullptr;
+      p.ahead = ahead < ahead_end ? ahead : nullptr;
+      ahead += p.k * cache_line;
       kernel(p);
     }
     j += taken;

@@ -50,21 +50,41 @@ void micro_block(const MicroBlock<T>& p) {
   OUTPOST_EACH_REGISTER sum[r][v] = V{};
 
   const T* b = p.b;
-  const T* a = p.a;
   const int64_t a_row = unit_rows ? 1 : p.a_row, a_step = unit_rows ? p.a_step : 1, b_step = p.b_step;
   const int64_t b_panel = p.b_panel;
+  // C is wanted at the end; by then it has come.
+  if constexpr (rows >= 4)
+#pragma GCC unroll 16
+    for (int r = 0; r < rows; ++r) {
+      __builtin_prefetch(p.c + r * p.c_row, 1, 3);
+      __builtin_prefetch(p.c + r * p.c_row + vectors * width - 1, 1, 3);
+    }
+  // A pointer for every four rows: with one, the compiler would keep a register for each row's distance.
+  const T* a[(rows + 3) / 4];
+#pragma GCC unroll 4
+  for (int i = 0; i < (rows + 3) / 4; ++i) {
+    a[i] = p.a + 4 * i * a_row;
+    __asm__("" : "+r"(a[i]));
+  }
+  const char* ahead = p.ahead ? p.ahead : reinterpret_cast<const char*>(b);
+  const int64_t ahead_step = p.ahead ? cache_line : 0;
 #pragma GCC unroll 2
   for (int64_t step = p.k; step > 0; --step) {
     V at[vectors];
+    if constexpr (fetches_ahead) {
+      __builtin_prefetch(ahead, 0, 2);
+      ahead += ahead_step;
+    }
 #pragma GCC unroll 16
     for (int v = 0; v < vectors; ++v) at[v] = load(b + (v / 2) * b_panel + (v % 2) * width);
 #pragma GCC unroll 16
     for (int r = 0; r < rows; ++r) {
-      const V value = broadcast(a[r * a_row]);
+      const V value = broadcast(a[r / 4][r % 4 * a_row]);
 #pragma GCC unroll 16
       for (int v = 0; v < vectors; ++v) sum[r][v] += value * at[v];
     }
-    a += a_step;
+#pragma GCC unroll 4
+    for (int i = 0; i < (rows + 3) / 4; ++i) a[i] += a_step;
     b += b_step;
   }
 

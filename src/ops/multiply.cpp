@@ -1,8 +1,6 @@
 // Products below 256k flops (2 to 10 microseconds) stay on one thread; tiles depend on the shape alone either way.
 #include "ops/multiply.h"
 
-#include <new>
-
 #include "kernels/kernels.h"
 
 namespace outpost {
@@ -31,10 +29,9 @@ void multiply(const RunContext& c, const kernels::Gemm& gemm, void* scratch) {
 
 std::shared_ptr<void> pack_right(const kernels::Gemm& gemm) {
   const auto& k = kernels::kernels();
-  void* packed = ::operator new(k.gemm_pack_b_bytes(gemm) + 1, std::align_val_t{64});
-  std::shared_ptr<void> owner(packed, [](void* p) { ::operator delete(p, std::align_val_t{64}); });
-  k.gemm_pack_b(gemm, packed);
-  return owner;
+  Tensor packed(DType::u8, {static_cast<int64_t>(k.gemm_pack_b_bytes(gemm))});
+  k.gemm_pack_b(gemm, packed.raw());
+  return packed.buffer().owner;
 }
 
 }  // namespace outpost
