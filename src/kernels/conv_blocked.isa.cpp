@@ -3,7 +3,7 @@
 // A tile of work is (image, group, region of positions, part of the output blocks), cut by shape alone. Where windows
 // reach outside, the region's input is first copied into scratch with its zero padding (once for hundreds of
 // multiply-adds an element), so that the inner product never asks for a border. Input channels are cut into chunks
-// whose weights stay in L1 while all positions of the region pass; sums wait in y in between. A planar x (a first layer
+// whose weights stay near while all positions of the region pass; sums wait in y in between. A planar x (a first layer
 // of few channels) is the same product with (channel, kernel row) as taps and a kernel row's columns as steps.
 #include "kernels/conv_blocked.h"
 
@@ -80,7 +80,7 @@ struct Cut {
   int64_t in_channels(const BlockedConv& c) const { return c.x_planar ? s.in_channels : s.in_blocks * block; }
 
   explicit Cut(const BlockedConv& c) : f(c.window), s(c) {
-    constexpr int64_t region_bytes = 256 << 10, chunk_bytes = 20 << 10;
+    constexpr int64_t region_bytes = 256 << 10, chunk_bytes = 64 << 10;
     constexpr double tile_flops = 2e6, tile_count = 32;
     copies = !f.inside(0) || !f.inside(1);
     const bool runs = c.x_planar && f.dilation[1] == 1;
@@ -111,10 +111,11 @@ struct Cut {
     // Regions keep weights in use for longer; parts of the outputs copy the input anew.
     while (tiles() < wanted && rows() > 8) ++row_parts;
     while (tiles() < wanted && columns() > 8 * tile_positions) ++column_parts;
-    while (tiles() < wanted && s.out_blocks / out_parts >= 4) ++out_parts;
+    while (tiles() < wanted && pairs() / out_parts >= 2) ++out_parts;
     in_rows = f.seen(0, rows()), in_columns = f.seen(1, columns());
   }
   static double smaller_of(double a, double b) { return a < b ? a : b; }
+  int64_t pairs() const { return ceil_divide(s.out_blocks, 2); }  // of blocks of outputs, the product's width
   int64_t regions() const { return row_parts * column_parts; }
   int64_t tap_floats() const { return round_up(tap_count, 8) * 2; }
 };
@@ -163,6 +164,14 @@ void set_taps(const BlockedConv& c, const Cut& cut, const Source& from, int64_t*
         *taps++ = i * from.plane + h * f.dilation[0] * from.row + v * f.dilation[1] * from.position;
 }
 
+// The residual of one tile, wanted when the tile before it is done.
+inline void prefetch_residual(const BlockedTile& t, int rows, int64_t columns, int blocks) {
+  for (int b = 0; b < blocks; ++b)
+    for (int r = 0; r < rows; ++r)
+      for (int64_t i = 0; i < columns * lanes; i += 16)
+        __builtin_prefetch(t.y + t.residual + b * t.y_block + r * t.y_row + i);
+}
+
 // All positions of a region for one or two blocks of outputs and one chunk of inputs.
 void run_positions(BlockedTile t, Part rows, Part columns, int64_t y_row, int64_t x_row, int64_t x_position,
                    int blocks) {
@@ -177,6 +186,8 @@ void run_positions(BlockedTile t, Part rows, Part columns, int64_t y_row, int64_
     for (int64_t i = 0; i < parts; ++i) {
       const Part part = part_of(width, parts, i);
       t.x = x + r * x_row + part.begin * x_position;
+      t.y = y + r * y_row + part.end * lanes;
+      if (t.first && t.has_residual) prefetch_residual(t, taken, part.count(), blocks);
       t.y = y + r * y_row + part.begin * lanes;
       OUTPOST_ISA::blocked_micro(taken, int(part.count()), blocks)(t);
       t.w_ahead = 0;
@@ -190,7 +201,7 @@ struct Region {
   Part rows, columns;
 };
 
-void run_region(const BlockedConv& c, const Cut& cut, const Region& at, Part out, const Source& from,
+void run_region(const BlockedConv& c, const Cut& cut, const Region& at, Part pairs, const Source& from,
                 const int64_t* taps) {
   const Field& f = cut.f;
   const Sizes& s = cut.s;
@@ -204,8 +215,8 @@ void run_region(const BlockedConv& c, const Cut& cut, const Region& at, Part out
   t.low = e.activation == Activation::relu ? 0.0f : e.low;
   t.high = e.activation == Activation::relu ? infinity : e.high;
   const int64_t stride = c.x_planar ? f.stride[1] : f.stride[1] * block;
-  for (int64_t ob = out.begin; ob < out.end;) {
-    const int blocks = out.end - ob >= 2 ? 2 : 1;
+  for (int64_t ob = 2 * pairs.begin; ob < smaller(2 * pairs.end, s.out_blocks); ob += 2) {
+    const int blocks = s.out_blocks - ob >= 2 ? 2 : 1;
     const int64_t o = at.group * s.out_blocks + ob, last_channel = s.out_channels - (ob + blocks - 1) * block;
     t.y = c.y + (at.image * all_blocks + o) * plane + (at.rows.begin * f.out[1] + at.columns.begin) * block;
     if (e.residual) t.residual = static_cast<const float*>(e.residual) - c.y;
@@ -216,12 +227,12 @@ void run_region(const BlockedConv& c, const Cut& cut, const Region& at, Part out
       t.blocks = smaller(cut.chunk, in_blocks - ib);
       t.first = ib == 0, t.last = ib + t.blocks == in_blocks;
       t.x = from.x + ib * from.plane;
-      t.w = static_cast<const float*>(c.packed_weights) + o * t.w_block + ib * s.taps * block * block;
+      const int64_t done = ib * s.taps * block * block, size = t.blocks * s.taps * block * block;
+      t.w = static_cast<const float*>(c.packed_weights) + o * t.w_block + done;
       // The next chunk's weights come while the first positions use this one's.
-      t.w_ahead = c.x_planar ? 0 : t.blocks * s.taps * block * block;
+      t.w_ahead = c.x_planar ? 0 : t.last ? 2 * t.w_block - done : size;
       run_positions(t, at.rows, at.columns, f.out[1] * block, f.stride[0] * from.row, stride, blocks);
     }
-    ob += blocks;
   }
 }
 
@@ -305,7 +316,7 @@ void run(const BlockedConv& c, int64_t begin, int64_t end, void* scratch) {
       from = {copy, columns * width, width, rows * columns * width};
     }
     set_taps(c, cut, from, taps);
-    run_region(c, cut, at, part_of(s.out_blocks, cut.out_parts, part), from, taps);
+    run_region(c, cut, at, part_of(cut.pairs(), cut.out_parts, part), from, taps);
   }
 }
 

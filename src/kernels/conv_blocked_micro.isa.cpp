@@ -12,16 +12,28 @@ using OUTPOST_ISA::BlockedTile;
 #define OUTPOST_EACH(i, n) _Pragma("GCC unroll 16") for (int i = 0; i < (n); ++i)
 
 // Finished sums: the activations that are no clamp (a clamp may come twice), then zero in padding lanes.
-template <int blocks>
-void finish_tile(const BlockedTile& t, int rows, int columns) {
+template <int blocks, Activation kind>
+void finish_as(const BlockedTile& t, int rows, int columns) {
   const F32 low = broadcast(t.low), high = broadcast(t.high);
   for (int b = 0; b < blocks; ++b) {
     const I32 real = lane_index() < (b + 1 < blocks ? lanes : t.real_lanes);
     for (int r = 0; r < rows; ++r) {
       float* y = t.y + b * t.y_block + r * t.y_row;
+#pragma GCC unroll 2
       for (int q = 0; q < columns; ++q)
-        store(y + q * lanes, select(real, activate(load(y + q * lanes), t.activation, low, high), F32{}));
+        store(y + q * lanes, select(real, activate(load(y + q * lanes), kind, low, high), F32{}));
     }
+  }
+}
+
+template <int blocks>
+void finish_tile(const BlockedTile& t, int rows, int columns) {
+  switch (t.activation) {
+#define OUTPOST_FINISH(kind) \
+  case Activation::kind: return finish_as<blocks, Activation::kind>(t, rows, columns);
+    OUTPOST_FINISH(none) OUTPOST_FINISH(relu) OUTPOST_FINISH(clip) OUTPOST_FINISH(leaky) OUTPOST_FINISH(sigmoid)
+    OUTPOST_FINISH(tanh) OUTPOST_FINISH(silu) OUTPOST_FINISH(gelu_erf) OUTPOST_FINISH(gelu_tanh)
+    OUTPOST_FINISH(hardswish)
   }
 }
 
