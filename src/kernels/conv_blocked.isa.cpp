@@ -20,7 +20,7 @@ using OUTPOST_ISA::BlockedTile;
 size_t pack_bytes(const BlockedConv& c) {
   const Sizes s(c);
   if (is_depthwise(c)) return size_t(channel_blocks(c.out_channels, block) * s.taps * block) * sizeof(float);
-  return size_t(c.groups * s.out_blocks * s.block_floats(c.x_planar)) * sizeof(float);
+  return size_t(c.groups * s.out_blocks * s.block_floats()) * sizeof(float);
 }
 
 void pack_depthwise(const BlockedConv& c, const float* w, float* to) {
@@ -40,9 +40,9 @@ void pack(const BlockedConv& c, const float* w, void* packed) {
     const int64_t end = (group + 1) * s.out_channels;
     for (int64_t at = 0; at < in_steps; ++at)
       for (int64_t t = 0; t < s.taps; ++t)
-        for (int64_t i = at * width; i < (at + 1) * width; ++i)
+        for (int64_t i = at * width; i < smaller(s.in_channels, (at + 1) * width); ++i)
           for (int64_t o = first; o < first + block; ++o)
-            *to++ = i < s.in_channels && o < end ? w[(o * s.in_channels + i) * s.taps + t] : 0.0f;
+            *to++ = o < end ? w[(o * s.in_channels + i) * s.taps + t] : 0.0f;
   }
 }
 
@@ -209,7 +209,8 @@ void run_region(const BlockedConv& c, const Cut& cut, const Region& at, Part pai
   const int64_t plane = f.out[0] * f.out[1] * block, all_blocks = c.groups * s.out_blocks;
   BlockedTile t;
   t.taps = taps, t.tap_count = cut.tap_count, t.steps = cut.steps;
-  t.w_block = s.block_floats(c.x_planar), t.y_block = plane, t.x_block = from.plane;
+  const int64_t tail = c.x_planar ? cut.steps : s.in_channels - (s.in_blocks - 1) * block;  // steps of the last block
+  t.w_block = s.block_floats(), t.y_block = plane, t.x_block = from.plane;
   t.has_residual = e.residual != nullptr;
   t.residual_scale = float(e.residual_scale), t.activation = e.activation;
   t.low = e.activation == Activation::relu ? 0.0f : e.low;
@@ -226,6 +227,7 @@ void run_region(const BlockedConv& c, const Cut& cut, const Region& at, Part pai
     for (int64_t ib = 0; ib < in_blocks; ib += t.blocks) {
       t.blocks = smaller(cut.chunk, in_blocks - ib);
       t.first = ib == 0, t.last = ib + t.blocks == in_blocks;
+      t.last_steps = t.last ? tail : cut.steps;
       t.x = from.x + ib * from.plane;
       const int64_t done = ib * s.taps * block * block, size = t.blocks * s.taps * block * block;
       t.w = static_cast<const float*>(c.packed_weights) + o * t.w_block + done;
@@ -241,17 +243,19 @@ F32 plain_output(const BlockedConv& c, const Sizes& s, int64_t image, int64_t ob
   const Window& w = c.window;
   const int64_t plane = plane_of(w.in), width = c.x_planar ? 1 : block;
   const int64_t in_blocks = c.x_planar ? s.in_channels : s.in_blocks, group = ob / s.out_blocks;
-  const float* weights = static_cast<const float*>(c.packed_weights) + ob * s.block_floats(c.x_planar);
+  const float* weights = static_cast<const float*>(c.packed_weights) + ob * s.block_floats();
   F32 sum{};
-  for (int64_t ib = 0; ib < in_blocks; ++ib)
+  for (int64_t ib = 0; ib < in_blocks; ++ib) {
+    const int64_t steps = smaller(width, s.in_channels - ib * width);
     for (int64_t kh = 0; kh < w.kernel[1]; ++kh)
-      for (int64_t kw = 0; kw < w.kernel[2]; ++kw, weights += width * block) {
+      for (int64_t kw = 0; kw < w.kernel[2]; ++kw, weights += steps * block) {
         const int64_t h = oh * w.stride[1] + kh * w.dilation[1] - w.pad[1];
         const int64_t v = ow * w.stride[2] + kw * w.dilation[2] - w.pad[2];
         if (h < 0 || h >= w.in[1] || v < 0 || v >= w.in[2]) continue;
         const float* x = c.x + (((image * c.groups + group) * in_blocks + ib) * plane + h * w.in[2] + v) * width;
-        for (int64_t i = 0; i < width; ++i) sum += load(weights + i * block) * x[i];
+        for (int64_t i = 0; i < steps; ++i) sum += load(weights + i * block) * x[i];
       }
+  }
   return sum;
 }
 

@@ -30,7 +30,8 @@ struct BlockedTile {
   const float* x = nullptr;  // of the first position, first block
   int64_t x_row = 0, x_position = 0, x_block = 0;  // floats between rows, positions, blocks of input channels
   const int64_t* taps = nullptr;                   // floats from a position to each tap
-  int64_t tap_count = 0, steps = 0, blocks = 0;    // steps: consecutive floats of a tap
+  int64_t tap_count = 0, blocks = 0;
+  int64_t steps = 0, last_steps = 0;  // consecutive floats of a tap; of the last block
   const float* w = nullptr;                        // [block][tap][step][lane]
   int64_t w_block = 0;                             // floats to the next block of outputs
   int64_t w_ahead = 0;                             // floats to weights that are wanted soon; 0: none

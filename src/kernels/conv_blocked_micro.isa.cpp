@@ -62,13 +62,14 @@ void micro(const BlockedTile& t) {
 
   const int64_t stride = t.x_position, w_block = t.w_block, ahead = t.w_ahead;
   const float* w = t.w;
-  for (int64_t block = 0; block < t.blocks; ++block)
+  for (int64_t block = 0; block < t.blocks; ++block) {
+    const int64_t steps = block + 1 < t.blocks ? t.steps : t.last_steps;
     for (int64_t tap = 0; tap < t.tap_count; ++tap) {
       const float* x[rows][thirds];
       OUTPOST_EACH(r, rows) OUTPOST_EACH(j, thirds)
         x[r][j] = t.x + block * t.x_block + t.taps[tap] + r * t.x_row + 3 * j * stride;
 #pragma GCC unroll 1
-      for (int64_t step = t.steps; step > 0; --step) {
+      for (int64_t step = steps; step > 0; --step) {
         F32 weight[blocks];
         OUTPOST_EACH(b, blocks) weight[b] = load(w + b * w_block);
         OUTPOST_EACH(b, blocks) __builtin_prefetch(w + b * w_block + ahead);
@@ -80,6 +81,7 @@ void micro(const BlockedTile& t) {
         w += lanes;
       }
     }
+  }
 
   const bool clamps = t.last && (t.activation == Activation::relu || t.activation == Activation::clip);
   if (clamps) {

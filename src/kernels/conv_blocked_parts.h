@@ -31,8 +31,9 @@ struct Sizes {
       : in_channels(c.in_channels / c.groups), out_channels(c.out_channels / c.groups),
         in_blocks(channel_blocks(in_channels, block)), out_blocks(channel_blocks(out_channels, block)),
         taps(plane_of(c.window.kernel)) {}
-  // Packed weights of one block of outputs: [in block][tap][in lane][out lane]; of a planar x [in channel][tap][lane].
-  int64_t block_floats(bool planar) const { return (planar ? in_channels : in_blocks * block) * taps * block; }
+  // Packed weights of one block of outputs: [in block][tap][in lane][out lane], the last block of inputs with its real
+  // lanes only; of a planar x [in channel][tap][out lane].
+  int64_t block_floats() const { return in_channels * taps * block; }
 };
 
 }  // namespace
