@@ -188,6 +188,61 @@ struct ConvCase {
   int times;  // in the model
 };
 
+void set_window(Window& w, const ConvCase& s, int64_t pad, int64_t out) {
+  for (int a = 1; a < 3; ++a)
+    w.in[a] = s.in, w.out[a] = out, w.kernel[a] = s.kernel, w.stride[a] = s.stride, w.pad[a] = pad;
+}
+
+// Seconds, 0 where the name does not fit the filter.
+template <class F>
+double measure_conv(const std::string& name, double flops, F run) {
+  double took = 0;
+  measure(name, flops, 0, [&] {
+    const double start = cpu_seconds();
+    run();
+    const double now = cpu_seconds() - start;
+    took = took == 0 ? now : std::min(took, now);
+  });
+  return took;
+}
+
+double conv_case(const ConvCase& s, int64_t pad, int64_t out, double flops) {
+  Conv c{.groups = s.groups, .in_channels = s.in_channels, .out_channels = s.out_channels};
+  set_window(c.window, s, pad, out);
+  const int64_t k = s.in_channels / s.groups * s.kernel * s.kernel;
+  std::vector<float> x(s.in_channels * s.in * s.in, 0.25f), w(s.out_channels * k, 0.5f), y(s.out_channels * out * out);
+  std::vector<float> bias(s.out_channels);
+  c.x = x.data(), c.y = y.data();
+  c.epilogue = {.row_bias = bias.data(), .activation = Activation::relu};
+  Memory packed(kernels().conv_pack_bytes(c)), scratch(kernels().conv_scratch_bytes(c));
+  kernels().conv_pack(c, w.data(), packed.data());
+  c.packed_weights = packed.data();
+  const int64_t tiles = kernels().conv_tiles(c);
+  return measure_conv(std::string("conv ") + s.name + " (" + std::to_string(tiles) + " tiles)", flops,
+                      [&] { kernels().conv(c, 0, tiles, scratch.data()); });
+}
+
+// The same on channel blocks; few input channels are read planar.
+double blocked_conv_case(const ConvCase& s, int64_t pad, int64_t out, double flops) {
+  const int64_t block = kernels().vector_bytes / 4;
+  BlockedConv c{.groups = s.groups, .in_channels = s.in_channels, .out_channels = s.out_channels};
+  c.x_planar = s.in_channels < block;
+  set_window(c.window, s, pad, out);
+  const int64_t k = s.in_channels / s.groups * s.kernel * s.kernel;
+  const int64_t in = c.x_planar ? s.in_channels : channel_blocks(s.in_channels, block) * block;
+  const int64_t outputs = channel_blocks(s.out_channels, block) * block;
+  Memory x(size_t(in * s.in * s.in) * 4), y(size_t(outputs * out * out) * 4);
+  std::vector<float> w(s.out_channels * k, 0.5f), bias(outputs);
+  c.x = static_cast<float*>(x.data()), c.y = static_cast<float*>(y.data());
+  c.epilogue = {.row_bias = bias.data(), .activation = Activation::relu};
+  Memory packed(kernels().conv_blocked_pack_bytes(c)), scratch(kernels().conv_blocked_scratch_bytes(c));
+  kernels().conv_blocked_pack(c, w.data(), packed.data());
+  c.packed_weights = packed.data();
+  const int64_t tiles = kernels().conv_blocked_tiles(c);
+  return measure_conv(std::string("conv blocked ") + s.name + " (" + std::to_string(tiles) + " tiles)", flops,
+                      [&] { kernels().conv_blocked(c, 0, tiles, scratch.data()); });
+}
+
 void conv() {
   const ConvCase cases[] = {
       {"resnet stem", 1, 3, 64, 224, 7, 2, 1},
@@ -222,38 +277,18 @@ void conv() {
       {"depthwise 14 3x3", 384, 384, 384, 14, 3, 1, 4},
       {"depthwise 7 3x3", 960, 960, 960, 7, 3, 1, 3},
   };
-  double total = 0, flops_total = 0;
-  for (const ConvCase& s : cases) {
-    if (!std::strstr((std::string("conv ") + s.name).c_str(), filter)) continue;
-    const int64_t pad = s.kernel / 2, out = (s.in + 2 * pad - s.kernel) / s.stride + 1;
-    Conv c{.groups = s.groups, .in_channels = s.in_channels, .out_channels = s.out_channels};
-    for (int a = 1; a < 3; ++a) {
-      c.window.in[a] = s.in, c.window.out[a] = out, c.window.kernel[a] = s.kernel, c.window.stride[a] = s.stride;
-      c.window.pad[a] = pad;
+  for (const bool blocked : {false, true}) {
+    double total = 0, flops_total = 0;
+    for (const ConvCase& s : cases) {
+      const int64_t pad = s.kernel / 2, out = (s.in + 2 * pad - s.kernel) / s.stride + 1;
+      const double flops = 2.0 * double(s.out_channels * s.in_channels / s.groups * s.kernel * s.kernel * out * out);
+      const double took = blocked ? blocked_conv_case(s, pad, out, flops) : conv_case(s, pad, out, flops);
+      if (std::strncmp(s.name, "resnet", 6) == 0) total += took * s.times, flops_total += flops * s.times;
     }
-    const int64_t k = s.in_channels / s.groups * s.kernel * s.kernel;
-    std::vector<float> x(s.in_channels * s.in * s.in, 0.25f), w(s.out_channels * k, 0.5f),
-        y(s.out_channels * out * out);
-    std::vector<float> bias(s.out_channels);
-    c.x = x.data(), c.y = y.data();
-    c.epilogue = {.row_bias = bias.data(), .activation = Activation::relu};
-    Memory packed(kernels().conv_pack_bytes(c)), scratch(kernels().conv_scratch_bytes(c));
-    kernels().conv_pack(c, w.data(), packed.data());
-    c.packed_weights = packed.data();
-    const int64_t tiles = kernels().conv_tiles(c);
-    const double flops = 2.0 * double(s.out_channels * k) * double(out * out);
-    double took = 0;
-    measure(std::string("conv ") + s.name + " (" + std::to_string(tiles) + " tiles)", flops, 0, [&] {
-      const double start = cpu_seconds();
-      kernels().conv(c, 0, tiles, scratch.data());
-      const double now = cpu_seconds() - start;
-      took = took == 0 ? now : std::min(took, now);
-    });
-    if (std::strncmp(s.name, "resnet", 6) == 0) total += took * s.times, flops_total += flops * s.times;
+    if (total > 0)
+      std::printf("the resnet layers above, as often as ResNet-50 has them: %.2f ms, %.1f GFLOP/s, %.1f %% of peak\n",
+                  total * 1e3, flops_total / total * 1e-9, flops_total / total * 1e-7 / peak);
   }
-  if (total > 0)
-    std::printf("the resnet layers above, as often as ResNet-50 has them: %.2f ms, %.1f GFLOP/s, %.1f %% of peak\n",
-                total * 1e3, flops_total / total * 1e-9, flops_total / total * 1e-7 / peak);
 }
 
 void pool() {
