@@ -2,15 +2,18 @@
 #include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
 
+#include <cmath>
 #include <cstdio>
 #include <map>
 #include <memory>
+#include <utility>
 
 #include "base/text.h"
 #include "configuration.h"
 #include "graph/graph.h"
 #include "graph/text.h"
 #include "outpost/outpost.h"
+#include "passes/passes.h"
 #include "shapes.h"
 #include "subcommands.h"
 
@@ -38,6 +41,13 @@ Json values(const std::vector<ValueInfo>& infos) {
   return list;
 }
 
+// The graph that a session runs, and what each pass did to the model.
+std::pair<std::shared_ptr<Graph>, std::vector<PassReport>> passes(const Model& model) {
+  std::shared_ptr<Graph> graph = model.graph()->clone();
+  std::vector<PassReport> reports = optimise(*graph, {.off = session_options().passes_off, .estimate = true});
+  return {graph, reports};
+}
+
 Json report(const Options& o, const Model& model, const Session& session) {
   Json r{{"model", o.model}, {"inputs", values(model.inputs())}, {"outputs", values(model.outputs())}};
   for (const auto& [domain, version] : model.opsets()) r["opsets"][domain.empty() ? "ai.onnx" : domain] = version;
@@ -57,7 +67,8 @@ Json report(const Options& o, const Model& model, const Session& session) {
     for (const auto& s : plan.steps) r["plan"]["step_list"].push_back({{"op", s.op}, {"node", s.node}, {"outputs", s.outputs}, {"flops", s.flops}, {"bytes", s.bytes}});
   }
   if (o.passes)
-    for (const PassInfo& p : session.passes()) r["passes"].push_back({{"name", p.name}, {"changes", p.changes}, {"ms", p.milliseconds}});
+    for (const PassReport& p : passes(model).second)
+      r["passes"].push_back({{"name", p.name}, {"changes", p.changes}, {"ms", p.milliseconds}, {"nodes_saved", p.nodes_saved}, {"flops_saved", p.flops_saved}, {"bytes_saved", p.bytes_saved}});
   return r;
 }
 
@@ -69,7 +80,18 @@ std::string in_units(double bytes) {
   return line;
 }
 
-void print(const Options& o, const Json& r, const Session& session) {
+// "-1.2 M", "" for none.
+std::string change(double amount) {
+  char line[32];
+  const double size = std::abs(amount);
+  if (size == 0) return "";
+  if (size >= 1e9) std::snprintf(line, sizeof line, "%+.2f G", amount / 1e9);
+  else if (size >= 1e6) std::snprintf(line, sizeof line, "%+.2f M", amount / 1e6);
+  else std::snprintf(line, sizeof line, "%+.2f k", amount / 1e3);
+  return line;
+}
+
+void print(const Options& o, const Json& r) {
   auto list = [&](const char* what, const Json& infos) {
     std::printf("%s\n", what);
     for (const auto& v : infos) std::printf("  %-32s %s\n", v["name"].get<std::string>().c_str(), v["type"].get<std::string>().c_str());
@@ -91,7 +113,12 @@ void print(const Options& o, const Json& r, const Session& session) {
   std::printf("  scratch        %s\n  weights        %s\n", in_units(plan["scratch_bytes"]).c_str(), in_units(plan["weights_bytes"]).c_str());
   if (o.passes) {
     std::printf("passes\n");
-    for (const PassInfo& p : session.passes()) std::printf("  %-18s %6d changes %9.3f ms\n", p.name.c_str(), p.changes, p.milliseconds);
+    std::printf("  %-18s %8s %8s %14s %14s %10s\n", "", "changes", "nodes", "flops", "bytes", "ms");
+    for (const auto& p : r["passes"]) {
+      if (p["changes"].get<int>() == 0) continue;
+      std::printf("  %-18s %8d %8d %14s %14s %10.3f\n", p["name"].get<std::string>().c_str(), p["changes"].get<int>(), -p["nodes_saved"].get<int>(),
+                  change(-p["flops_saved"].get<double>()).c_str(), change(-p["bytes_saved"].get<double>()).c_str(), p["ms"].get<double>());
+    }
   }
   if (o.steps) {
     std::printf("steps\n");
@@ -106,13 +133,13 @@ void print(const Options& o, const Json& r, const Session& session) {
 int inspect(const Options& o) {
   const Model model = Model::load(o.model);
   if (o.graph) {
-    std::printf("%s\n", to_text(*model.graph()).c_str());
+    std::printf("%s\n", to_text(o.passes ? *passes(model).first : *model.graph()).c_str());
     return 0;
   }
   const Session session(model, session_options());
   const Json r = report(o, model, session);
   if (o.json) std::printf("%s\n", r.dump(2, ' ', false, Json::error_handler_t::replace).c_str());
-  else print(o, r, session);
+  else print(o, r);
   return 0;
 }
 
@@ -124,9 +151,9 @@ void add_inspect(CLI::App& program, Run& run) {
   command->footer("Example: outpost inspect yolo.onnx --shape images=1x3x640x640 --passes");
   command->add_option("MODEL", o->model, "an ONNX file")->required();
   command->add_option("--shape", o->shapes, "an input's shape where the model leaves it open: NAME=1x3x224x224");
-  command->add_flag("--passes", o->passes, "what each optimisation pass did");
+  command->add_flag("--passes", o->passes, "what each optimisation pass changed: nodes, and an estimate of flops and bytes a run");
   command->add_flag("--steps", o->steps, "every step of the plan");
-  command->add_flag("--graph", o->graph, "the graph as text, and nothing else");
+  command->add_flag("--graph", o->graph, "the graph as text, and nothing else; with --passes as it runs");
   command->add_flag("--json", o->json, "the report as JSON");
   command->callback([o, &run] { run = [o] { return inspect(*o); }; });
 }

@@ -1,6 +1,7 @@
 // One walk in topological order; the same walk serves a graph (types are stored) and a body (types are returned).
 #include "ops/infer.h"
 
+#include <atomic>
 #include <unordered_map>
 
 #include "base/text.h"
@@ -65,7 +66,13 @@ std::vector<Type> infer_node(const Node& node, std::span<const Type* const> inpu
 
 namespace {
 
-void infer_nodes(Graph& graph, bool body) {
+void name_dims(Type& type, Symbols& symbols) {
+  static std::atomic<uint64_t> next{0};
+  for (Dim& d : type.dims)
+    if (!d.known() && d.symbol == 0) d = Dim::symbolic(symbols.intern(text("?", next++)));
+}
+
+void infer_nodes(Graph& graph, bool body, bool name_unknown) {
   for (const auto& node : graph.nodes()) {
     std::vector<Type> types;
     try {
@@ -80,14 +87,15 @@ void infer_nodes(Graph& graph, bool body) {
       if (!compatible(v->type, types[i]))
         fail(ErrorCode::invalid_model, node->label(), ": output '", v->name, "' is declared ", v->type, " but is ", types[i]);
       v->type = merge(types[i], v->type);
+      if (name_unknown && v->type.is_tensor()) name_dims(v->type, *graph.symbols);
     }
-    for_each_subgraph(*node, [](const std::string&, const std::shared_ptr<Graph>& g) { infer_nodes(*g, true); });
+    for_each_subgraph(*node, [&](const std::string&, const std::shared_ptr<Graph>& g) { infer_nodes(*g, true, name_unknown); });
   }
 }
 
 }  // namespace
 
-void infer_graph(Graph& graph) { infer_nodes(graph, false); }
+void infer_graph(Graph& graph, bool name_unknown) { infer_nodes(graph, false, name_unknown); }
 
 std::vector<Type> infer_body(const Graph& body, std::span<const Type> inputs) {
   Types types;

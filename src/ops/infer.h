@@ -13,7 +13,9 @@ std::vector<Type> infer_node(const Node& node, std::span<const Type* const> inpu
 
 // Gives every node output of the graph (and of its subgraphs) its type; a rule that knows less than the type already
 // there keeps the latter, one that contradicts it throws.
-void infer_graph(Graph& graph);
+// With `name_unknown`, a dim that nothing is known of gets a symbol of its own: then it can be told that two values share
+// it. The graph's Symbols grow by it, so they must not be shared with another graph that is in use.
+void infer_graph(Graph& graph, bool name_unknown = false);
 
 // What the body's outputs are for inputs of these types; the graph is not changed.
 std::vector<Type> infer_body(const Graph& body, std::span<const Type> inputs);

@@ -22,6 +22,13 @@ int run_everywhere(const Pass& pass, Graph& graph) {
   return changes + pass.run(graph);
 }
 
+// A graph shares its symbols with those it was copied from, where other threads may read them.
+void own_symbols(Graph& graph, const std::shared_ptr<Symbols>& symbols) {
+  graph.symbols = symbols;
+  for (const auto& node : graph.nodes())
+    for_each_subgraph(*node, [&](const std::string&, const std::shared_ptr<Graph>& g) { own_symbols(*g, symbols); });
+}
+
 int count_nodes(const Graph& graph) {
   int count = static_cast<int>(graph.nodes().size());
   for (const auto& node : graph.nodes())
@@ -63,6 +70,8 @@ class Optimiser {
 #ifndef NDEBUG
     options_.verify = true;
 #endif
+    own_symbols(graph_, std::make_shared<Symbols>(*graph_.symbols));
+    infer_graph(graph_, true);
     nodes_ = count_nodes(graph_);
     if (options_.estimate) cost_ = estimate(graph_);
   }
@@ -75,7 +84,8 @@ class Optimiser {
         if ((pass.stage == Stage::simplify || pass.stage == stage) && !is_off(pass) && fruitless_[i] != changes_) run(i);
       }
       if (changes_ == before) return;
-      infer_graph(graph_);
+      infer_graph(graph_, true);
+      if (options_.estimate) cost_ = estimate(graph_);  // what is known better now is nobody's saving
     }
   }
 
@@ -131,13 +141,19 @@ const std::vector<Pass>& all_passes() {
       {"expand", expand_composites, Stage::simplify, "composite operators without an implementation become their definition", true},
       {"identity", remove_identities, Stage::simplify, "nodes that return their input unchanged go"},
       {"fold", fold_constants, Stage::simplify, "what depends on constants only is computed once, unless the model would grow"},
+      {"fold-shapes", fold_shapes, Stage::simplify, "arithmetic on shapes is done now, as far as dims are known"},
+      {"cancel", cancel_pairs, Stage::simplify, "chains of casts, views and transposes, and what does nothing, shrink"},
+      {"common", merge_common, Stage::simplify, "equal nodes are computed once, equal constants are kept once"},
       {"normalization", recognise_normalization, Stage::recognise, "LayerNormalization and RMSNormalization written out in parts become one operator"},
       {"gelu", recognise_gelu, Stage::recognise, "Gelu written out in parts becomes one operator"},
       {"attention", recognise_attention, Stage::recognise, "scaled dot-product attention written out in parts becomes one operator"},
       {"activations", recognise_activations, Stage::recognise, "activation functions written out in parts become one operator"},
+      {"transposes", move_transposes, Stage::fuse, "transposes move through operators that do not care, where they become fewer"},
+      {"pads", merge_pads, Stage::fuse, "padding goes into the convolution or pool behind it"},
       {"fold-affine", fold_affine, Stage::fuse, "batch normalisation and arithmetic per channel go into the weights before them"},
       {"fuse-conv", fuse_conv, Stage::fuse, "convolution, residual and activation become one operator"},
       {"fuse-linear", fuse_linear, Stage::fuse, "matrix product, bias, residual and activation become one operator"},
+      {"fuse-matmul", fuse_matmul, Stage::fuse, "transpositions and factors around a matrix product go into it"},
       {"pack-attention", pack_attention, Stage::fuse, "queries, keys and values come from one wide product and are read where they lie"},
       {"skip-normalization", recognise_skip_normalization, Stage::fuse, "a sum and the normalisation of its rows become one operator"},
       {"layout", block_layout, Stage::layout, "chains of convolutions and poolings run on channel blocks"},

@@ -49,6 +49,9 @@ std::vector<PassReport> optimise(Graph& graph, const PassOptions& options = {});
 int expand_composites(Graph&);   // operators without an implementation of their own become others
 int remove_identities(Graph&);   // Identity, Dropout at inference, Cast to the same type, …
 int fold_constants(Graph&);      // nodes whose inputs are all constant, unless the model would grow
+int fold_shapes(Graph&);         // arithmetic on shapes, as far as dims are known
+int cancel_pairs(Graph&);        // what undoes, repeats or does nothing
+int merge_common(Graph&);        // equal nodes and equal constants
 int drop_unused_outputs(Graph&); // optional outputs that nobody reads
 int remove_dead(Graph&);         // nodes and constants that nobody reads
 // Recognise:
@@ -58,11 +61,14 @@ int recognise_attention(Graph&);      // Attention from parts, with masks, caps,
 int recognise_activations(Graph&);  // Swish, HardSwish, Mish, Clip and kin from their parts
 
 // Fuse:
+int move_transposes(Graph&);     // through what does not care, where they cancel
+int merge_pads(Graph&);          // Pad into the window behind it; the mean over space is a pool
 int fold_affine(Graph&);         // batch normalisation and arithmetic per channel go into weights
 int fuse_conv(Graph&);           // Conv + residual + activation
 int recognise_skip_normalization(Graph&);  // Add + LayerNormalization
 int pack_attention(Graph&);      // one projection for queries, keys and values
 int fuse_linear(Graph&);         // MatMul or Gemm + bias + residual + activation
+int fuse_matmul(Graph&);         // transpositions and factors around a product go into it
 // Layout:
 int block_layout(Graph&);        // channel blocks for convolutions, poolings and what stands between them
 
