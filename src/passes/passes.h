@@ -48,11 +48,16 @@ std::vector<PassReport> optimise(Graph& graph, const PassOptions& options = {});
 // ---- The passes. Simplify:
 int expand_composites(Graph&);   // operators without an implementation of their own become others
 int remove_identities(Graph&);   // Identity, Dropout at inference, Cast to the same type, …
-int fold_constants(Graph&);      // nodes whose inputs are all constant, unless the model would grow
+int fold_constants(Graph&);      // nodes whose inputs are all constant, unless the model would grow; not DequantizeLinear
 int drop_unused_outputs(Graph&); // optional outputs that nobody reads
 int remove_dead(Graph&);         // nodes and constants that nobody reads
 // Recognise:
 int recognise_activations(Graph&);  // Swish, HardSwish, Mish, Clip and kin from their parts
+// Fuse:
+int recognise_quantised(Graph&);    // DequantizeLinear → operator → QuantizeLinear: the operator on codes
+int fold_dequantised(Graph&);       // DequantizeLinear of constants that no integer operator took
+// Layout:
+int block_quantised(Graph&);        // integer operators on blocks of channels
 
 // Fuse:
 int fold_affine(Graph&);         // batch normalisation and arithmetic per channel go into weights
