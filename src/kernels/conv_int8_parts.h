@@ -82,8 +82,8 @@ void multiply_columns(const Walk& p) {
     uint8_t* y = p.y + b * p.y_block;
     const float* scale = p.scale + b * byte_block;
     if (p.residual)
-      write_codes<columns, vectors, true>(sum, b * block_vectors, scale, *p.requantise, p.residual + b * p.y_block, y);
-    else write_codes<columns, vectors, false>(sum, b * block_vectors, scale, *p.requantise, nullptr, y);
+      write_codes<true>(sum, b * block_vectors, scale, *p.requantise, p.residual + b * p.y_block, y);
+    else write_codes<false>(sum, b * block_vectors, scale, *p.requantise, nullptr, y);
   }
 }
 

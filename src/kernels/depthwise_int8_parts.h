@@ -78,8 +78,8 @@ inline void depthwise_columns_of(const DepthwiseRow& p, int64_t column, const ui
   for (int64_t ky = 0; ky < p.kernel_h; ++ky)
     Taps::template accumulate<columns>(x + ky * p.x_row, p.stride, p.dilation,
                                        p.weights + ky * Taps::packed_bytes(p.kernel_w), p.kernel_w, sum);
-  if (residual) write_codes<columns, block_vectors, true>(sum, 0, p.scale, *p.requantise, residual, y);
-  else write_codes<columns, block_vectors, false>(sum, 0, p.scale, *p.requantise, nullptr, y);
+  if (residual) write_codes<true>(sum, 0, p.scale, *p.requantise, residual, y);
+  else write_codes<false>(sum, 0, p.scale, *p.requantise, nullptr, y);
 }
 
 template <class Taps>

@@ -21,6 +21,7 @@ struct Requantise {
   const float* scale = nullptr;   // likewise; finite
   float low = 0, high = 255;
   int32_t zero = 0;
+  bool fits = false;              // promised: every |sum + bias| * scale is below 2^30; allows a shorter way to the same
   const uint8_t* residual = nullptr;
   float own = 1, other = 1, offset = 0;
   float sum_low = 0, sum_high = 255;

@@ -36,29 +36,43 @@ inline __m512i pack_codes(F32 a, F32 b, F32 c, F32 d, int32_t zero) {
   const __m512i ab = _mm512_packs_epi32(_mm512_cvtps_epi32((__m512)a), _mm512_cvtps_epi32((__m512)b));
   const __m512i cd = _mm512_packs_epi32(_mm512_cvtps_epi32((__m512)c), _mm512_cvtps_epi32((__m512)d));
   const __m512i offset = _mm512_set1_epi16(int16_t(zero));
-  const __m512i mixed = _mm512_packus_epi16(_mm512_add_epi16(ab, offset), _mm512_add_epi16(cd, offset));
+  const __m512i mixed = _mm512_packus_epi16(_mm512_adds_epi16(ab, offset), _mm512_adds_epi16(cd, offset));
   const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
   return _mm512_permutexvar_epi32(order, mixed);
 }
 #endif
 
-// `columns` positions of one block: sums already hold the bias. y and the residual are contiguous over positions.
-template <int columns, int stride, bool has_residual>
-inline void write_codes(const I32 (&sum)[columns][stride], int vector, const float* scale, const Requantise& q,
-                        const uint8_t* residual, uint8_t* y) {
 #if defined(OUTPOST_ISA_avx512) && defined(__AVX512BW__)
-  const F32 s = load(scale);
-  auto value = [&](int c) {
-    return c < columns ? requantised<has_residual>(sum[c < columns ? c : 0][vector], s, q,
-                                                    has_residual ? residual + c * byte_block : nullptr)
-                       : F32{};
-  };
+// Inlined for certain: sums whose address is taken would leave their registers in the loop before.
+template <bool has_residual, bool fits, int columns, int stride>
+[[gnu::always_inline]] inline void write_packed(const I32 (&sum)[columns][stride], int vector, F32 scale,
+                                                const Requantise& q, const uint8_t* residual, uint8_t* y) {
+  const __m512i low = _mm512_set1_epi8(char(int(q.low) + q.zero)), high = _mm512_set1_epi8(char(int(q.high) + q.zero));
 #pragma GCC unroll 8
   for (int c = 0; c < columns; c += 4) {
-    const __m512i codes = pack_codes(value(c), value(c + 1), value(c + 2), value(c + 3), q.zero);
+    F32 value[4];
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; ++i) {
+      const int at = c + i < columns ? c + i : c;
+      if constexpr (fits) value[i] = __builtin_convertvector(sum[at][vector], F32) * scale;
+      else
+        value[i] = requantised<has_residual>(sum[at][vector], scale, q, has_residual ? residual + at * byte_block : nullptr);
+    }
+    __m512i codes = pack_codes(value[0], value[1], value[2], value[3], q.zero);
+    if constexpr (!has_residual) codes = _mm512_min_epu8(_mm512_max_epu8(codes, low), high);
     if (columns - c >= 4) _mm512_storeu_si512(y + c * byte_block, codes);
     else _mm512_mask_storeu_epi32(y + c * byte_block, __mmask16((1u << (4 * (columns - c))) - 1), codes);
   }
+}
+#endif
+
+// `columns` positions of one block: sums already hold the bias. y and the residual are contiguous over positions.
+template <bool has_residual, int columns, int stride>
+[[gnu::always_inline]] inline void write_codes(const I32 (&sum)[columns][stride], int vector, const float* scale,
+                                               const Requantise& q, const uint8_t* residual, uint8_t* y) {
+#if defined(OUTPOST_ISA_avx512) && defined(__AVX512BW__)
+  if (!has_residual && q.fits) return write_packed<has_residual, !has_residual>(sum, vector, load(scale), q, residual, y);
+  write_packed<has_residual, false>(sum, vector, load(scale), q, residual, y);
 #else
 #pragma GCC unroll 16
   for (int c = 0; c < columns; ++c)
@@ -66,7 +80,7 @@ inline void write_codes(const I32 (&sum)[columns][stride], int vector, const flo
     for (int v = 0; v < block_vectors; ++v) {
       const int at = c * int(byte_block) + v * lanes;
       const F32 value = requantised<has_residual>(sum[c][vector + v], load(scale + v * lanes), q,
-                                                   has_residual ? residual + at : nullptr);
+                                                  has_residual ? residual + at : nullptr);
       const I32 code = __builtin_convertvector(round_small(value), I32) + q.zero;
       const LaneBytes bytes = __builtin_convertvector(code, LaneBytes);
       __builtin_memcpy(y + at, &bytes, sizeof bytes);

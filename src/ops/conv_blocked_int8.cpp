@@ -6,8 +6,8 @@
 //   y = round(clip((q * own + r * other) + offset, sum_low - sum_zero, sum_high - sum_zero)) + sum_zero
 // Inputs: x, w (i8, as ONNX has it), scale f32 (output channels), bias i32 (output channels; may be absent), residual.
 #include <algorithm>
+#include <cmath>
 #include <cstring>
-#include <limits>
 
 #include "kernels/kernels.h"
 #include "ops/blocked_bytes.h"
@@ -113,7 +113,8 @@ kernels::ConvInt8 with_weights(const Shape& w, const Prepared& p, int64_t block)
   return c;
 }
 
-void pack(const kernels::ConvInt8& c, bool depthwise, const int8_t* weights, const int32_t* bias, const float* scale,
+// Does every sum, scaled, stay within what Requantise::fits promises?
+bool pack(const kernels::ConvInt8& c, bool depthwise, const int8_t* weights, const int32_t* bias, const float* scale,
           char* to) {
   const auto& k = kernels::kernels().int8;
   const Packed sizes = packed_sizes(c, depthwise);
@@ -121,14 +122,22 @@ void pack(const kernels::ConvInt8& c, bool depthwise, const int8_t* weights, con
   else k.conv_pack(c, weights, to);
   auto* sums = reinterpret_cast<int32_t*>(to + sizes.weights);
   auto* scales = reinterpret_cast<float*>(to + sizes.weights + sizes.channels);
+  bool fits = true;
   std::memset(to + sizes.weights, 0, 2 * sizes.channels);
   const int64_t taps = c.in_channels / c.groups * c.window.kernel[1] * c.window.kernel[2];
   for (int64_t o = 0; o < c.out_channels; ++o) {
     uint32_t sum = 0;
-    for (int64_t i = 0; i < taps; ++i) sum += static_cast<uint32_t>(weights[o * taps + i]);
+    double most = 0;
+    for (int64_t i = 0; i < taps; ++i) {
+      sum += static_cast<uint32_t>(weights[o * taps + i]);
+      most += 255 * std::abs(double(weights[o * taps + i]));
+    }
     sums[o] = static_cast<int32_t>((bias ? static_cast<uint32_t>(bias[o]) : 0) - sum * static_cast<uint32_t>(c.x_zero));
     scales[o] = scale[o];
+    most += std::abs(double(sums[o]));
+    fits = fits && most * std::abs(double(scale[o])) < 0x1p30;
   }
+  return fits;
 }
 
 void attach(kernels::ConvInt8& c, const char* packed, const Packed& sizes) {
@@ -145,7 +154,7 @@ std::shared_ptr<const void> prepare(const PrepareContext& c) {
   const bool depthwise = is_depthwise(w->shape(), p->groups);
   const kernels::ConvInt8 conv = with_weights(w->shape(), *p, x.dims[4].size);
   p->packed = Tensor(DType::u8, {static_cast<int64_t>(packed_sizes(conv, depthwise).bytes())});
-  pack(conv, depthwise, w->data<int8_t>(), bias ? bias->data<int32_t>() : nullptr, scale->data<float>(),
+  p->requantise.fits = pack(conv, depthwise, w->data<int8_t>(), bias ? bias->data<int32_t>() : nullptr, scale->data<float>(),
        reinterpret_cast<char*>(p->packed.raw()));
   return p;
 }
@@ -187,7 +196,7 @@ void run(RunContext& c) {
   if (p.packed.defined()) {
     attach(conv, static_cast<const char*>(p.packed.raw()), sizes);
   } else {
-    pack(conv, depthwise, c.in(iw).as<const int8_t>(), c.has(ibias) ? c.in(ibias).as<const int32_t>() : nullptr,
+    conv.requantise.fits = pack(conv, depthwise, c.in(iw).as<const int8_t>(), c.has(ibias) ? c.in(ibias).as<const int32_t>() : nullptr,
          c.in(iscale).as<const float>(), memory);
     attach(conv, memory, sizes);
     memory += sizes.bytes();

@@ -4,6 +4,7 @@
 // Inputs: x (…, k) u8 or i8, w i8 (k, n), scale f32 (n), bias i32 (n; may be absent). i8 codes are read and written as
 // code + 128; x_zero, y_zero, low and high count that way.
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 
 #include "kernels/kernels.h"
@@ -73,7 +74,8 @@ Sizes sizes_of(const kernels::ConvInt8& c) {
           slice_bytes(static_cast<size_t>(c.in_channels * c.out_channels))};
 }
 
-void pack(const kernels::ConvInt8& c, const int8_t* w, const int32_t* bias, const float* scale, char* to, char* copy) {
+// Does every sum, scaled, stay within what Requantise::fits promises?
+bool pack(const kernels::ConvInt8& c, const int8_t* w, const int32_t* bias, const float* scale, char* to, char* copy) {
   const Sizes s = sizes_of(c);
   const kernels::Kernels& k = kernels::kernels();
   k.transpose(1, w, c.out_channels, copy, c.in_channels, c.in_channels, c.out_channels);
@@ -81,13 +83,21 @@ void pack(const kernels::ConvInt8& c, const int8_t* w, const int32_t* bias, cons
   k.int8.conv_pack(c, rows, to);
   auto* sums = reinterpret_cast<int32_t*>(to + s.weights);
   auto* scales = reinterpret_cast<float*>(to + s.weights + s.channels);
+  bool fits = true;
   std::memset(to + s.weights, 0, 2 * s.channels);
   for (int64_t o = 0; o < c.out_channels; ++o) {
     uint32_t sum = 0;
-    for (int64_t i = 0; i < c.in_channels; ++i) sum += static_cast<uint32_t>(rows[o * c.in_channels + i]);
+    double most = 0;
+    for (int64_t i = 0; i < c.in_channels; ++i) {
+      sum += static_cast<uint32_t>(rows[o * c.in_channels + i]);
+      most += 255 * std::abs(double(rows[o * c.in_channels + i]));
+    }
     sums[o] = static_cast<int32_t>((bias ? static_cast<uint32_t>(bias[o]) : 0) - sum * static_cast<uint32_t>(c.x_zero));
     scales[o] = scale[o];
+    most += std::abs(double(sums[o]));
+    fits = fits && most * std::abs(double(scale[o])) < 0x1p30;
   }
+  return fits;
 }
 
 std::shared_ptr<const void> prepare(const PrepareContext& c) {
@@ -98,7 +108,7 @@ std::shared_ptr<const void> prepare(const PrepareContext& c) {
   const Sizes s = sizes_of(conv);
   p->packed = Tensor(DType::u8, {static_cast<int64_t>(s.kept())});
   Tensor copy(DType::u8, {static_cast<int64_t>(s.copy)});
-  pack(conv, w->data<int8_t>(), bias ? bias->data<int32_t>() : nullptr, scale->data<float>(),
+  p->requantise.fits = pack(conv, w->data<int8_t>(), bias ? bias->data<int32_t>() : nullptr, scale->data<float>(),
        static_cast<char*>(p->packed.raw()), static_cast<char*>(copy.raw()));
   return p;
 }
@@ -152,7 +162,7 @@ void run(RunContext& c) {
   char* memory = c.scratch<char>();
   const char* packed = static_cast<const char*>(p.packed.raw());
   if (!p.packed.defined()) {
-    pack(s.conv, c.in(iw).as<const int8_t>(), c.has(ibias) ? c.in(ibias).as<const int32_t>() : nullptr,
+    s.conv.requantise.fits = pack(s.conv, c.in(iw).as<const int8_t>(), c.has(ibias) ? c.in(ibias).as<const int32_t>() : nullptr,
          c.in(iscale).as<const float>(), memory, memory + s.sizes.kept());
     packed = memory;
     memory += s.sizes.kept() + s.sizes.copy;

@@ -133,6 +133,7 @@ const std::vector<Pass>& all_passes() {
       {"fold", fold_constants, Stage::simplify, "what depends on constants only is computed once, unless the model would grow"},
       {"activations", recognise_activations, Stage::recognise, "activation functions written out in parts become one operator"},
       {"quantised", recognise_quantised, Stage::fuse, "DequantizeLinear, operator, QuantizeLinear become the operator on codes"},
+      {"quantised-dynamic", fuse_dynamic_quantised, Stage::fuse, "dynamically quantised products, their scales and bias become one operator"},
       {"dequantise", fold_dequantised, Stage::fuse, "constants that no integer operator reads are dequantised once"},
       {"fold-affine", fold_affine, Stage::fuse, "batch normalisation and arithmetic per channel go into the weights before them"},
       {"fuse-conv", fuse_conv, Stage::fuse, "convolution, residual and activation become one operator"},

@@ -55,6 +55,7 @@ int remove_dead(Graph&);         // nodes and constants that nobody reads
 int recognise_activations(Graph&);  // Swish, HardSwish, Mish, Clip and kin from their parts
 // Fuse:
 int recognise_quantised(Graph&);    // DequantizeLinear → operator → QuantizeLinear: the operator on codes
+int fuse_dynamic_quantised(Graph&); // MatMulInteger, its scales and bias
 int fold_dequantised(Graph&);       // DequantizeLinear of constants that no integer operator took
 // Layout:
 int block_quantised(Graph&);        // integer operators on blocks of channels

@@ -3,7 +3,6 @@
 #include <cmath>
 
 #include "ops/op.h"
-#include "passes/match.h"
 #include "passes/quantise.h"
 
 namespace outpost {
@@ -36,7 +35,8 @@ int replace_layers(Graph& graph, const std::set<const Node*>& layers, Make make)
     Builder b(graph, n);
     Value* y = make(b, *n);
     if (n->input(2)) y = b.add(y, n->input(2));
-    match::replace(*n, y);
+    graph.replace_uses(n->output(0), y);
+    graph.erase(n);
   }
   graph.remove_dead();
   return static_cast<int>(nodes.size());

@@ -89,6 +89,15 @@ std::optional<std::vector<int32_t>> bias_of(const Value* v, int64_t count, float
   return out;
 }
 
+bool replace(Node& node, Value* value) {
+  Value* old = node.output(0);
+  if (value == old || value->type.dtype != old->type.dtype) return false;
+  if (old->type.is_static() && !value->type.is_static()) value->type = old->type;
+  node.graph()->replace_uses(old, value);
+  node.graph()->erase(&node);
+  return true;
+}
+
 }  // namespace quantised
 
 namespace {
@@ -263,7 +272,7 @@ bool rewrite_group(Graph& graph, Node& q) {
   const std::optional<Scale> y = scale_of(q.input(1), q.input(2), q.output(0)->type.dtype);
   if (!y) return false;
   Builder b(graph, &q);
-  if (const auto same = codes_of(x); same && same->scale == *y) return match::replace(q, same->value);
+  if (const auto same = codes_of(x); same && same->scale == *y) return replace(q, same->value);
   Bounds bounds;
   Node* n = x->producer();
   if (!n || !match::used_once(x)) return false;
@@ -271,11 +280,11 @@ bool rewrite_group(Graph& graph, Node& q) {
     bounds = *limits;
     x = n->input(0);
     n = x->producer();
-    if (const auto same = codes_of(x); same && same->scale == *y) return match::replace(q, clipped(b, same->value, bounds, *y));
+    if (const auto same = codes_of(x); same && same->scale == *y) return replace(q, clipped(b, same->value, bounds, *y));
     if (!n || !match::used_once(x)) return false;
   }
   Value* codes = on_codes(b, *n, *y);
-  return codes && match::replace(q, clipped(b, codes, bounds, *y));
+  return codes && replace(q, clipped(b, codes, bounds, *y));
 }
 
 // DequantizeLinear → Reshape becomes Reshape → DequantizeLinear, so that what follows finds its codes.
@@ -289,7 +298,7 @@ bool sink(Graph& graph, Node& n) {
   std::vector<Value*> inputs = n.inputs();
   inputs[0] = x->value;
   Value* moved = b.emit(n.op, inputs, n.attributes);
-  return match::replace(n, b.emit("DequantizeLinear", {moved, x->scale.scale, x->scale.zero}));
+  return replace(n, b.emit("DequantizeLinear", {moved, x->scale.scale, x->scale.zero}));
 }
 
 }  // namespace

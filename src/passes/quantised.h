@@ -1,6 +1,5 @@
 // What the passes on quantised graphs share: a value seen as codes with one scale and zero point.
 #pragma once
-#include <cstring>
 #include <optional>
 #include <vector>
 
@@ -60,5 +59,8 @@ std::optional<Weights> weights_of(const Value* v, int axis);
 // The sums that a bias adds, one for each of `count` channels: round(bias / (x_scale * weight scale)). From f32
 // constants or a DequantizeLinear of constants; nothing where a value leaves int32.
 std::optional<std::vector<int32_t>> bias_of(const Value* v, int64_t count, float x_scale, const std::vector<float>& scales);
+
+// Puts `value` in the place of the node's only output and erases the node; false (and no change) for another dtype.
+bool replace(Node& node, Value* value);
 
 }  // namespace outpost::quantised

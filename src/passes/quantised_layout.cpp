@@ -75,7 +75,7 @@ class Layout {
   bool face(Builder& b, Node& last, Value* value, int64_t channels) {
     const DType to = last.output(0)->type.dtype;
     gone_.insert(&last);
-    return match::replace(last, b.emit("UnblockBytes", {value}, {{"channels", channels}, {"to", static_cast<int64_t>(to)}}, "outpost"));
+    return replace(last, b.emit("UnblockBytes", {value}, {{"channels", channels}, {"to", static_cast<int64_t>(to)}}, "outpost"));
   }
 
   // The Clip of codes behind n, if it is all that reads them; bounds count from 0.
@@ -266,7 +266,7 @@ class Layout {
     const Type& t = v.value->type;
     if (!t.dims[2].known() || !t.dims[3].known() || t.dims[2].size < 1 || t.dims[3].size < 1 || t.dims[2].size * t.dims[3].size > (1 << 23)) return false;
     Builder b(graph_, &q);
-    return match::replace(q, b.emit("BlockedGlobalAveragePoolInt8", {v.value},
+    return replace(q, b.emit("BlockedGlobalAveragePoolInt8", {v.value},
                                     {{"channels", v.channels}, {"x_zero", int64_t{x->scale.point_u8()}}, {"y_zero", int64_t{ys->point_u8()}},
                                      {"scale", x->scale.real / ys->real}}, "outpost"));
   }

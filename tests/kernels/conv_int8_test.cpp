@@ -88,7 +88,7 @@ Data make(const Problem& p) {
   d.y.assign(p.batch * whole * positions, 3), d.want = d.y;
   if (p.residual) d.residual = random_codes(static_cast<int64_t>(d.y.size()), 4, 0);
   Requantise& q = c.requantise;
-  q = Requantise{.bias = d.bias.data(), .scale = d.scale.data(), .low = -131, .high = 124, .zero = 131};
+  q = Requantise{.bias = d.bias.data(), .scale = d.scale.data(), .low = -120, .high = 99, .zero = 131, .fits = p.mode == 0};
   if (p.residual) {
     q.residual = d.residual.data(), q.own = 0.71f, q.other = 0.53f, q.offset = -0.53f * 119;
     q.sum_low = 0, q.sum_high = 200, q.zero = 20;

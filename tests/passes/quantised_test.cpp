@@ -204,6 +204,7 @@ TEST(Quantise, DynamicAndInt4KeepTheAnswer) {
     std::set<const Node*> layers;
     for (const QuantisableLayer& l : quantisable_layers(*g)) layers.insert(l.node);
     EXPECT_EQ(int4 ? quantise_int4(*g, layers, 32) : quantise_dynamic(*g, layers), 2);
+    EXPECT_EQ(count(ops_after_passes(*g), "MatMulIntegerToFloat"), int4 ? 0 : 2);
     const Tensor in = n.reals({4, 48}, 1);
     EXPECT_LT(relative_error(Session(Model(n.graph)).run({{"x", in}})[0], Session{Model(g)}.run({{"x", in}})[0]), int4 ? 0.15 : 0.02);
   }
