@@ -17,6 +17,7 @@ int main(int argc, char** argv) {
   outpost::cli::add_inspect(program, run);
   outpost::cli::add_bench(program, run);
   outpost::cli::add_convert(program, run);
+  outpost::cli::add_quantize(program, run);
   outpost::cli::add_operators(program, run);
   outpost::cli::add_verify(program, run);
   auto report = [](const std::exception& error, int status) {

@@ -16,6 +16,7 @@ void add_run(CLI::App& program, Run& run);
 void add_inspect(CLI::App& program, Run& run);
 void add_bench(CLI::App& program, Run& run);
 void add_convert(CLI::App& program, Run& run);
+void add_quantize(CLI::App& program, Run& run);
 void add_operators(CLI::App& program, Run& run);
 void add_verify(CLI::App& program, Run& run);
 

@@ -2,6 +2,7 @@
 // points taken off while packing (differences lie within +-255), in pairs along k, so that one multiply-add instruction
 // makes two products a lane: twice the rate of f32. Instruction sets with 8-bit products replace these entries.
 #include "kernels/gemm_pack.h"
+#include "kernels/pairs.h"
 #include "kernels/table.h"
 
 namespace outpost::kernels {
@@ -11,19 +12,6 @@ constexpr int panel_width = 2 * lanes;
 constexpr int64_t k_block_limit = 640;  // a panel of B: 20 KB on AVX2
 constexpr int64_t m_tile_limit = 96, n_tile_limit = 256;
 constexpr double tile_operations = 8e6;
-
-// x[2i] * y[2i] + x[2i + 1] * y[2i + 1] over 16-bit pairs.
-inline I32 multiply_pairs(I32 x, I32 y) {
-#if defined(OUTPOST_ISA_avx512) && defined(__AVX512BW__)
-  return (I32)_mm512_madd_epi16((__m512i)x, (__m512i)y);
-#elif defined(OUTPOST_ISA_avx2)
-  return (I32)_mm256_madd_epi16((__m256i)x, (__m256i)y);
-#elif defined(__SSE2__) && defined(OUTPOST_ISA_generic)
-  return (I32)_mm_madd_epi16((__m128i)x, (__m128i)y);
-#else
-  return ((x << 16) >> 16) * ((y << 16) >> 16) + (x >> 16) * (y >> 16);
-#endif
-}
 
 struct Blocking {
   int64_t m_tile, n_tile, m_tiles, n_tiles, k_block;  // k_block is even

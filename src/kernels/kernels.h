@@ -13,6 +13,7 @@
 #include "kernels/conv.h"
 #include "kernels/conv_blocked.h"
 #include "kernels/gemm.h"
+#include "kernels/int8.h"
 
 namespace outpost::kernels {
 
@@ -130,6 +131,8 @@ struct Kernels {
   void (*conv_blocked)(const BlockedConv&, int64_t tile_begin, int64_t tile_end, void* scratch);
   void (*max_pool_blocked)(const Pool&, int64_t plane_begin, int64_t plane_end);
   void (*average_pool_blocked)(const Pool&, int64_t plane_begin, int64_t plane_end);
+
+  Int8Kernels int8;  // 8-bit tensors in blocks of channels (int8.h)
 
   // ---- weighted sums, f32
   // y[i] = sum over k < count, in order, of weights[k] * rows[k][i]; count >= 1. y may be rows[0] where count <= 4.

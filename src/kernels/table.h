@@ -21,10 +21,15 @@
   FAMILY(conv)                          \
   FAMILY(conv_transpose)                \
   FAMILY(conv_blocked)                  \
-  FAMILY(pool_blocked)
+  FAMILY(pool_blocked)                  \
+  FAMILY(conv_int8)                     \
+  FAMILY(depthwise_int8)
 
 // Families of one extension, which replace entries of the table they extend: <name>.vnni.cpp and <name>.bf16.cpp.
-#define OUTPOST_VNNI_FAMILIES(FAMILY)
+#define OUTPOST_VNNI_FAMILIES(FAMILY) \
+  FAMILY(gemm_int8)                   \
+  FAMILY(conv_int8)                   \
+  FAMILY(depthwise_int8)
 #define OUTPOST_BF16_FAMILIES(FAMILY)
 
 #define OUTPOST_DECLARE_FILL(name) void fill_##name(Kernels& table);

@@ -34,12 +34,14 @@ size_t freed_bytes(const Node& node) {
 
 }  // namespace
 
-int fold_constants(Graph& graph) {
+namespace {
+
+int fold(Graph& graph, bool (*wanted)(const Node&)) {
   int changes = 0;
   std::vector<Node*> nodes;
   for (const auto& node : graph.nodes()) nodes.push_back(node.get());
   for (Node* node : nodes) {
-    if (!foldable(*node)) continue;
+    if (!wanted(*node) || !foldable(*node)) continue;
     const size_t limit = std::max(small_bytes, 2 * freed_bytes(*node));
     std::vector<const Tensor*> inputs;
     for (const Value* v : node->inputs()) inputs.push_back(v ? &v->constant() : nullptr);
@@ -56,5 +58,15 @@ int fold_constants(Graph& graph) {
   }
   return changes;
 }
+
+bool is_dequantize(const Node& n) { return n.op == "DequantizeLinear"; }
+
+}  // namespace
+
+int fold_constants(Graph& graph) {
+  return fold(graph, [](const Node& n) { return !is_dequantize(n); });
+}
+
+int fold_dequantised(Graph& graph) { return fold(graph, is_dequantize); }
 
 }  // namespace outpost

@@ -48,7 +48,7 @@ std::vector<PassReport> optimise(Graph& graph, const PassOptions& options = {});
 // ---- The passes. Simplify:
 int expand_composites(Graph&);   // operators without an implementation of their own become others
 int remove_identities(Graph&);   // Identity, Dropout at inference, Cast to the same type, …
-int fold_constants(Graph&);      // nodes whose inputs are all constant, unless the model would grow
+int fold_constants(Graph&);      // nodes whose inputs are all constant, unless the model would grow; not DequantizeLinear
 int fold_shapes(Graph&);         // arithmetic on shapes, as far as dims are known
 int cancel_pairs(Graph&);        // what undoes, repeats or does nothing
 int merge_common(Graph&);        // equal nodes and equal constants
@@ -59,6 +59,12 @@ int recognise_normalization(Graph&);  // LayerNormalization and RMSNormalization
 int recognise_gelu(Graph&);           // Gelu from parts, and com.microsoft's forms with a bias
 int recognise_attention(Graph&);      // Attention from parts, with masks, caps, grouped heads
 int recognise_activations(Graph&);  // Swish, HardSwish, Mish, Clip and kin from their parts
+// Fuse:
+int recognise_quantised(Graph&);    // DequantizeLinear → operator → QuantizeLinear: the operator on codes
+int fuse_dynamic_quantised(Graph&); // MatMulInteger, its scales and bias
+int fold_dequantised(Graph&);       // DequantizeLinear of constants that no integer operator took
+// Layout:
+int block_quantised(Graph&);        // integer operators on blocks of channels
 
 // Fuse:
 int move_transposes(Graph&);     // through what does not care, where they cancel

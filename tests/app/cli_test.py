@@ -123,6 +123,37 @@ class Cli(unittest.TestCase):
         self.assertEqual(done.returncode, 2)
         self.assertIn("generic", done.stderr)
 
+    def test_quantize_keeps_the_answer(self):
+        data = self.folder / "calibration"
+        data.mkdir()
+        for name in ("square.ppm", "x.npy"):
+            (data / name).write_bytes((self.folder / name).read_bytes())
+        for kind in ("minmax", "percentile", "mse"):
+            found = json.loads(self.run_it("quantize", self.model, "--data", "calibration", "--range", kind, "--all", "--out", "q.onnx", "--json"))
+            self.assertEqual(found["samples"], 2)
+            self.assertTrue(all(layer["decision"] == "int8" for layer in found["layers"]), found)
+            self.assertLess(found["output_error"], 0.1)
+            self.assertLess(found["quantised_bytes"], found["float_bytes"])
+            self.assertRegex(self.run_it("run", "q.onnx", "square.ppm", "--top", 1, "--labels", "names.txt"), r"square\n")
+        table = self.run_it("quantize", self.model, "--data", "calibration", "--max-error", 0, "--out", "q.onnx")
+        self.assertIn("float: error", table)
+        self.assertIn("0 of", table)
+        self.assertIn("float: kept", self.run_it("quantize", self.model, "--data", "x.npy", "--keep", "*", "--out", "q.onnx"))
+
+    def test_quantize_weights_alone_needs_no_data(self):
+        for mode in ("dynamic", "int4"):
+            found = json.loads(self.run_it("quantize", self.model, "--mode", mode, "--all", "--out", "w.onnx", "--json"))
+            self.assertGreater(len(found["layers"]), 0)
+            self.run_it("run", "w.onnx", "square.ppm")
+
+    def test_quantize_says_what_is_wrong_with_the_data(self):
+        (self.folder / "nothing").mkdir()
+        (self.folder / "small.npy").write_bytes(npy((1, 3, 8), [0.0] * 24))
+        self.assertIn("needs calibration data", self.run_it("quantize", self.model, "--out", "q.onnx", status=1))
+        self.assertIn("holds no calibration data", self.run_it("quantize", self.model, "--data", "nothing", "--out", "q.onnx", status=1))
+        self.assertIn("neither a file nor a folder", self.run_it("quantize", self.model, "--data", "absent", "--out", "q.onnx", status=1))
+        self.assertIn("the model expects f32", self.run_it("quantize", self.model, "--data", "small.npy", "--out", "q.onnx", status=1))
+
 
 if __name__ == "__main__":
     unittest.main(verbosity=1)
