@@ -81,6 +81,11 @@ void Graph::remove_input(int index) {
   inputs_.erase(inputs_.begin() + index);
 }
 
+void Graph::let_go(Value* constant) {
+  const Tensor& t = constant->constant();
+  constant->constant_ = Datum(Tensor::view(static_cast<void*>(nullptr), t.dtype(), Shape(t.shape())));
+}
+
 void Graph::make_constant(Value* input, Tensor tensor) {
   std::erase(inputs_, input);
   input->type = Type::of(tensor);

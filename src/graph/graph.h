@@ -125,6 +125,7 @@ class Graph {
   void erase(Node*);                           // its outputs must be unused
   void move_before(Node* node, Node* before);
   void make_constant(Value* input, Tensor tensor);  // turns a graph input into a constant
+  void let_go(Value* constant);                // it keeps its type and shape, without values (is_let_go)
   Value* find(std::string_view name) const noexcept;
   void rename(Value*, std::string name);       // made unique
   std::string unique_name(std::string_view base);
@@ -145,6 +146,9 @@ class Graph {
   std::unordered_map<std::string, Value*> by_name_;
   uint64_t next_name_ = 0;
 };
+
+// A constant whose values are no longer there.
+inline bool is_let_go(const Tensor& constant) noexcept { return !constant.raw() && constant.count() > 0; }
 
 // Calls visit for every subgraph of a node.
 void for_each_subgraph(const Node& node, const std::function<void(const std::string& attribute, const std::shared_ptr<Graph>&)>& visit);

@@ -1,8 +1,6 @@
 // Products below 256k flops (2 to 10 microseconds) stay on one thread; tiles depend on the shape alone either way.
 #include "ops/multiply.h"
 
-#include <new>
-
 #include "kernels/kernels.h"
 
 namespace outpost {
@@ -29,12 +27,10 @@ void multiply(const RunContext& c, const kernels::Gemm& gemm, void* scratch) {
   c.parallel(tiles, [&](int64_t tile) { k.gemm(gemm, tile, tile + 1, mine()); });
 }
 
-std::shared_ptr<void> pack_right(const kernels::Gemm& gemm) {
+std::shared_ptr<const void> pack_right(const PrepareContext& c, std::string_view key, const kernels::Gemm& gemm) {
   const auto& k = kernels::kernels();
-  void* packed = ::operator new(k.gemm_pack_b_bytes(gemm) + 1, std::align_val_t{64});
-  std::shared_ptr<void> owner(packed, [](void* p) { ::operator delete(p, std::align_val_t{64}); });
-  k.gemm_pack_b(gemm, packed);
-  return owner;
+  const Tensor packed = c.packed(key, k.gemm_pack_b_bytes(gemm) + 1, [&](void* memory) { k.gemm_pack_b(gemm, memory); });
+  return {packed.buffer().owner, packed.raw()};
 }
 
 }  // namespace outpost
