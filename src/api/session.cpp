@@ -80,7 +80,8 @@ Session::Session(const Model& model, const SessionOptions& options) : data_(std:
     std::shared_ptr<Graph> graph = model.graph()->clone();
     for (const PassReport& r : optimise(*graph, {.off = d.options.passes_off})) d.passes.push_back({std::string(r.name), r.changes, r.milliseconds});
     release_read_pages(*model.graph());
-    d.program = Program::compile(graph, program_options(d.options), {.store = cache.get(), .let_go = true});
+    PackedArena arena;
+    d.program = Program::compile(graph, program_options(d.options), {.store = cache ? static_cast<PackedStore*>(cache.get()) : &arena, .let_go = true});
     if (cache) cache->save(*graph);
   }
   d.stateful = !d.program->graph().states.empty() || draws_random(d.program->graph());

@@ -3,6 +3,7 @@
 
 #include <cmath>
 
+#include "base/mapped_file.h"
 #include "tensor/convert.h"
 
 namespace outpost {
@@ -80,7 +81,9 @@ Tensor scaled_along(const Tensor& w, int64_t outer, int64_t inner, const std::ve
   const Range range = range_of(w.dtype());
   if (w.dtype() == DType::f32) {
     Tensor y(DType::f32, w.shape());
-    return scale_all(dense.data<float>(), y.data<float>(), outer, inner, factors, range) ? y : Tensor();
+    const bool good = scale_all(dense.data<float>(), y.data<float>(), outer, inner, factors, range);
+    MappedFile::release_pages(w.raw(), w.bytes());  // y stands for it from now on
+    return good ? y : Tensor();
   }
   std::vector<double> values = values_of(dense);
   if (!scale_all(values.data(), values.data(), outer, inner, factors, range)) return {};

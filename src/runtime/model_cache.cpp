@@ -123,7 +123,7 @@ Tensor ModelCache::packed(std::string_view key, size_t bytes, FunctionRef<void(v
     if (!found.defined()) fail(ErrorCode::invalid_data, "packed weights '", key, "' are missing");
     return found;
   }
-  Tensor memory(DType::u8, {static_cast<int64_t>(bytes)});
+  Tensor memory = arena_.take(bytes);
   fill(memory.raw());
   std::lock_guard lock(mutex_);
   made_.emplace_back(name, memory);

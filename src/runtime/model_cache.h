@@ -12,6 +12,7 @@
 
 #include "graph/graph.h"
 #include "ops/packed_store.h"
+#include "runtime/packed_arena.h"
 #include "runtime/packed_file.h"
 
 namespace outpost {
@@ -38,6 +39,7 @@ class ModelCache final : public PackedStore {
   std::vector<const Tensor*> model_constants_;
   std::vector<std::shared_ptr<const MappedFile>> sources_;
   std::shared_ptr<const PackedFile> file_;
+  PackedArena arena_;
   std::mutex mutex_;
   std::vector<std::pair<uint64_t, Tensor>> made_;  // by name of the block
 };

@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <cstddef>
 #include <cstring>
 
 #include "base/hash.h"
@@ -26,7 +27,7 @@ struct Header {
   uint64_t reserved[4] = {};
   uint64_t header_hash = 0;  // of all before
 };
-static_assert(sizeof(Header) == 128 + 8 && offsetof(Header, header_hash) == 128);
+static_assert(sizeof(Header) == 128 && offsetof(Header, header_hash) == 120);
 constexpr size_t blocks_begin = 192;
 
 struct Entry {

@@ -239,14 +239,14 @@ void pack_weights(const PrepareContext& c, Recurrent& def) {
     if (w) {
       e.input = w->shape()[2];
       Gemm g = input_product(e, w->dtype(), w->dtype());
-      g.b = static_cast<const std::byte*>(w->raw()) + bytes_for(w->dtype(), d * e.width() * e.input);
+      if (w->raw()) g.b = static_cast<const std::byte*>(w->raw()) + bytes_for(w->dtype(), d * e.width() * e.input);
       def.packed_w.push_back(pack_right(c, text("w", d), g));
     }
     int64_t row = d * e.width();
     for (int64_t part : def.parts) {
       if (!r) break;
       Gemm g = state_product(e, part, r->dtype());
-      g.b = static_cast<const std::byte*>(r->raw()) + bytes_for(r->dtype(), row * e.hidden);
+      if (r->raw()) g.b = static_cast<const std::byte*>(r->raw()) + bytes_for(r->dtype(), row * e.hidden);
       def.packed_r.push_back(pack_right(c, text("r", def.packed_r.size()), g));
       row += part;
     }
