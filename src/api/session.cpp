@@ -30,7 +30,7 @@ bool draws_random(const Graph& graph) {
 // Passes that computed with weights read them in the mapped file; what still needs them reads them again.
 void release_read_pages(const Graph& graph) {
   for (const auto& v : graph.values())
-    if (v->is_constant()) MappedFile::release_pages(v->constant().raw(), v->constant().bytes());
+    if (v->is_constant()) MappedFile::release_pages(v->stored().raw(), v->stored().bytes());
 }
 
 ProgramOptions program_options(const SessionOptions& o) { return {.threads = o.threads, .cached_layouts = o.cached_plans, .debug_fill = o.debug_fill}; }

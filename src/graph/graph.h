@@ -39,7 +39,12 @@ class Value {
   int output_index() const noexcept { return output_index_; }
   const std::vector<Use>& uses() const noexcept { return uses_; }
   bool is_constant() const noexcept { return constant_.has_value(); }
-  const Tensor& constant() const { return constant_.tensor(); }
+  // The values. Where the file has them at an odd address, they are copied at the first call, which the caller must know
+  // to be the only one at that time: on a graph that others use as well, stored() is what may be called.
+  const Tensor& constant() const { return odd_ ? straighten() : constant_.tensor(); }
+  // As they lie: for dtype, shape and place, and for whoever reads bytes (its address may be no multiple of the dtype's size).
+  const Tensor& stored() const { return constant_.tensor(); }
+  bool is_odd() const noexcept { return odd_; }
   int id() const noexcept { return id_; }                       // dense after Graph::renumber()
 
  private:
@@ -47,8 +52,11 @@ class Value {
   friend class Node;
   Node* producer_ = nullptr;
   int output_index_ = 0, id_ = -1;
+  void set_constant(Tensor tensor);
+  const Tensor& straighten() const;
   std::vector<Use> uses_;
-  Datum constant_;
+  mutable Datum constant_;
+  mutable bool odd_ = false;  // the constant's address does not suit its dtype
 };
 
 // An occurrence of an operator.

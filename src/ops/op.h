@@ -170,6 +170,7 @@ struct OpDef {
   // can, and `run` then finds them there: it moves nothing whose addresses agree.
   int64_t (*part)(const PartContext&, int i) = nullptr;
   bool joins = false;
+  bool any_address = false;        // takes constant inputs where the file has them, even if that does not suit their dtype
   bool view_only = false;          // output 0 is input 0's bytes under another type (Reshape): never moves memory when it can alias
   bool random = false;             // never folded, never merged with an equal node
   bool host_shape = false;         // reads only its inputs' shapes (Shape, Size)

@@ -29,7 +29,7 @@ bool foldable(const Node& node) {
 size_t freed_bytes(const Node& node) {
   size_t bytes = 0;
   for (const Value* v : node.inputs())
-    if (v && v->uses().size() == 1) bytes += v->constant().bytes();
+    if (v && v->uses().size() == 1) bytes += v->stored().bytes();
   return bytes;
 }
 

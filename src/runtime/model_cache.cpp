@@ -22,7 +22,7 @@ constexpr size_t printed_bytes = 256;
 
 void collect_constants(const Graph& graph, std::vector<const Tensor*>& all) {
   for (const auto& v : graph.values())
-    if (v->is_constant()) all.push_back(&v->constant());
+    if (v->is_constant()) all.push_back(&v->stored());
   for (const auto& n : graph.nodes())
     for_each_subgraph(*n, [&](const std::string&, const std::shared_ptr<Graph>& g) { collect_constants(*g, all); });
 }

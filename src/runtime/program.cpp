@@ -33,7 +33,7 @@ std::shared_ptr<const Program> Program::compile(std::shared_ptr<const Graph> gra
   for (const auto& v : g.values()) {
     if (v->id() < 0) continue;
     p->values_[v->id()] = v.get();
-    if (v->is_constant()) p->constants_[v->id()] = &v->constant();
+    if (v->is_constant()) p->constants_[v->id()] = &v->stored();
   }
   for (const Value* v : g.inputs()) {
     auto state = std::find_if(g.states.begin(), g.states.end(), [&](const StateVariable& s) { return s.read == v; });
