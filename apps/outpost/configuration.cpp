@@ -31,6 +31,7 @@ SessionOptions session_options() {
     if (comma > 0) o.passes_off.emplace_back(passes.substr(0, comma));
     passes.remove_prefix(std::min(comma + 1, passes.size()));
   }
+  o.cache_directory = variable("OUTPOST_CACHE");
   o.debug_fill = !variable("OUTPOST_DEBUG_FILL").empty() && variable("OUTPOST_DEBUG_FILL") != "0";
   return o;
 }

@@ -1,4 +1,5 @@
-// What the environment says: OUTPOST_ISA, OUTPOST_THREADS, OUTPOST_PASSES (names to leave out, or "none"), OUTPOST_DEBUG_FILL.
+// What the environment says: OUTPOST_ISA, OUTPOST_THREADS, OUTPOST_PASSES (names to leave out, or "none"), OUTPOST_DEBUG_FILL,
+// OUTPOST_CACHE (a folder for prepared models).
 // Read here and nowhere else; the library does not look at the environment.
 #pragma once
 #include "outpost/session.h"

@@ -16,6 +16,7 @@ int main(int argc, char** argv) {
   outpost::cli::add_run(program, run);
   outpost::cli::add_inspect(program, run);
   outpost::cli::add_bench(program, run);
+  outpost::cli::add_profile(program, run);
   outpost::cli::add_convert(program, run);
   outpost::cli::add_quantize(program, run);
   outpost::cli::add_operators(program, run);

@@ -13,6 +13,7 @@
 #include "shapes.h"
 #include "subcommands.h"
 #include "terminal.h"
+#include "trace.h"
 #include "values.h"
 
 namespace outpost::cli {
@@ -28,7 +29,8 @@ struct Options {
   int top = 0;
   double timeout = 0;
   uint64_t memory_limit = 0, seed = 0;
-  bool json = false, profile = false, random = false;
+  std::string profile, cache;
+  bool json = false, random = false;
 };
 
 void print_top(const Outputs& results, const std::vector<std::string>& labels, int top) {
@@ -106,6 +108,7 @@ SessionOptions options_of(const Options& o) {
   if (!o.passes_off.empty()) options.passes_off = o.passes_off;
   options.precision = o.precision == "bf16" ? Precision::bf16 : Precision::f32;
   options.seed = o.seed;
+  if (!o.cache.empty()) options.cache_directory = o.cache;
   return options;
 }
 
@@ -147,12 +150,13 @@ int run_model(Options o) {
   std::vector<ProfileEntry> profile;
   RunOptions run_options;
   run_options.memory_limit_bytes = o.memory_limit;
-  if (o.profile) run_options.profile = &profile;
+  if (!o.profile.empty()) run_options.profile = &profile;
   if (o.timeout > 0) run_options.deadline = std::chrono::steady_clock::now() + std::chrono::nanoseconds(static_cast<int64_t>(std::min(o.timeout, 1e9) * 1e9));
   const double began = seconds_now();
   const Outputs results = session.run(arguments, run_options);
   const double milliseconds = (seconds_now() - began) * 1e3;
 
+  if (!o.profile.empty()) save_trace(o.profile, o.model, profile, session.options().threads);
   for (const std::string& argument : o.outputs) write_output(argument, session.outputs(), results);
   if (o.json) {
     std::printf("%s\n", outputs_as_json(results).c_str());
@@ -163,7 +167,7 @@ int run_model(Options o) {
   else if (o.top > 0 || (o.output.labels && o.outputs.empty())) print_top(results, labels, o.top > 0 ? o.top : 5);
   else if (o.outputs.empty())
     for (size_t i = 0; i < results.size(); ++i) std::printf("%s: %s\n", results.name(i).c_str(), describe_datum(results.datum(i)).c_str());
-  if (o.profile) print_profile(profile);
+  if (!o.profile.empty()) print_profile(profile);
   std::fprintf(stderr, "ran in %s\n", human_ms(milliseconds).c_str());
   return 0;
 }
@@ -204,7 +208,8 @@ void add_run(CLI::App& program, Run& run) {
   command->add_option("--seed", options->seed, "of the model's random numbers");
   command->add_option("--timeout", options->timeout, "seconds until the run is given up");
   command->add_option("--memory-limit", options->memory_limit, "bytes a run may take")->transform(CLI::AsSizeValue(false));
-  command->add_flag("--profile", options->profile, "time by operator");
+  command->add_option("--profile", options->profile, "TRACE.json: every step of the run as a Chrome trace; prints the time by operator");
+  command->add_option("--cache", options->cache, "a folder that keeps prepared models: opening one again only maps it");
   command->callback([options, &run] { run = [options] { return run_model(*options); }; });
 }
 

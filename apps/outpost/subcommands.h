@@ -15,6 +15,7 @@ void add_tour(CLI::App& program, Run& run);
 void add_run(CLI::App& program, Run& run);
 void add_inspect(CLI::App& program, Run& run);
 void add_bench(CLI::App& program, Run& run);
+void add_profile(CLI::App& program, Run& run);
 void add_convert(CLI::App& program, Run& run);
 void add_quantize(CLI::App& program, Run& run);
 void add_operators(CLI::App& program, Run& run);

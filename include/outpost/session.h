@@ -39,6 +39,10 @@ struct SessionOptions {
   int cached_plans = 32;                      // plans kept for the input shapes met most recently
   std::vector<std::string> passes_off = {};   // names (`outpost inspect --passes`) or "all": leaves optimisations out
   bool debug_fill = false;                    // fills memory with NaN bytes before each run
+  // A folder (made when missing) that keeps the optimised graph and packed weights of models read from files: opening the
+  // same file again maps them. About as large as the weights. Empty: none. Files there that do not fit are not used.
+  std::string cache_directory = "";
+  bool verify_cache = false;                  // also compares contents, which costs reading them and the model's files
 };
 
 // What a model keeps between runs: caches, recurrent state, running statistics, the stream of random numbers. Made by
@@ -72,6 +76,7 @@ struct ProfileEntry {
   int64_t start_ns = 0;  // since the run began
   int64_t duration_ns = 0;
   double flops = 0, bytes = 0;
+  std::string shapes;    // "f32[1,3,224,224] f32[64,3,7,7] -> f32[1,64,112,112]"
 };
 
 struct RunOptions {

@@ -31,7 +31,7 @@ int64_t count_parameters(const Graph& graph) {
   int64_t count = 0;
   for (const auto& v : graph.values()) {
     if (!v->is_constant()) continue;
-    const Tensor& t = v->constant();
+    const Tensor& t = v->stored();
     const bool index = t.dtype() == DType::i64 || t.dtype() == DType::string || t.dtype() == DType::boolean;
     if (t.rank() > 0 && !index) count += t.count();
   }

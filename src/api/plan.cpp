@@ -11,7 +11,7 @@ namespace {
 size_t weights_bytes(const Graph& graph) {
   size_t bytes = 0;
   for (const auto& v : graph.values())
-    if (v->is_constant()) bytes += v->constant().bytes();
+    if (v->is_constant()) bytes += v->stored().bytes();
   for (const auto& n : graph.nodes())
     for_each_subgraph(*n, [&](const std::string&, const std::shared_ptr<Graph>& g) { bytes += weights_bytes(*g); });
   return bytes;

@@ -2,12 +2,16 @@
 #include "outpost/session.h"
 
 #include <algorithm>
+#include <chrono>
 
 #include "api/configuration.h"
 #include "api/session_data.h"
 #include "base/log.h"
+#include "base/mapped_file.h"
+#include "base/text.h"
 #include "base/thread_pool.h"
 #include "passes/passes.h"
+#include "runtime/model_cache.h"
 
 namespace outpost {
 namespace {
@@ -21,6 +25,33 @@ bool draws_random(const Graph& graph) {
     for_each_subgraph(*node, [&](const std::string&, const std::shared_ptr<Graph>& g) { random |= draws_random(*g); });
   }
   return random;
+}
+
+// Passes that computed with weights read them in the mapped file; what still needs them reads them again.
+void release_read_pages(const Graph& graph) {
+  for (const auto& v : graph.values())
+    if (v->is_constant()) MappedFile::release_pages(v->stored().raw(), v->stored().bytes());
+}
+
+ProgramOptions program_options(const SessionOptions& o) { return {.threads = o.threads, .cached_layouts = o.cached_plans, .debug_fill = o.debug_fill}; }
+
+// The options that change the optimised graph or what operators pack.
+std::string what_decides(const SessionOptions& o) {
+  std::string words = text("precision ", static_cast<int>(o.precision), " without");
+  for (const std::string& pass : o.passes_off) words += text(' ', pass);
+  return words;
+}
+
+// From what an earlier opening kept, or null.
+std::shared_ptr<const Program> reopen(ModelCache& cache, const SessionOptions& options) {
+  const std::shared_ptr<Graph> graph = cache.load(options.verify_cache);
+  if (!graph) return nullptr;
+  try {
+    return Program::compile(graph, program_options(options), {.store = &cache, .let_go = true});
+  } catch (const Error& error) {
+    cache.distrust(error.what());
+    return nullptr;
+  }
 }
 
 SessionOptions settled(SessionOptions options) {
@@ -37,16 +68,26 @@ SessionOptions settled(SessionOptions options) {
 }  // namespace
 
 Session::Session(const Model& model, const SessionOptions& options) : data_(std::make_shared<Data>(model, settled(options))) {
-  std::shared_ptr<Graph> graph = model.graph()->clone();
-  for (const PassReport& r : optimise(*graph, {.off = data_->options.passes_off}))
-    data_->passes.push_back({std::string(r.name), r.changes, r.milliseconds});
-  data_->stateful = !graph->states.empty() || draws_random(*graph);
-  data_->program = Program::compile(std::move(graph), {.threads = data_->options.threads,
-                                                       .cached_layouts = data_->options.cached_plans,
-                                                       .debug_fill = data_->options.debug_fill});
-  data_->outputs = std::make_shared<const std::vector<ValueInfo>>(model.outputs());
-  data_->own = new_state();
-  log(LogLevel::info, "model '", model.name(), "' is ready: ", data_->program->steps().size(), " steps, ", data_->options.threads, " threads");
+  Data& d = *data_;
+  const auto begin = std::chrono::steady_clock::now();
+  std::unique_ptr<ModelCache> cache;
+  if (!d.options.cache_directory.empty()) cache = std::make_unique<ModelCache>(d.options.cache_directory, *model.graph(), what_decides(d.options));
+  if (cache) d.program = reopen(*cache, d.options);
+  if (d.program) {
+    const std::chrono::duration<double, std::milli> took = std::chrono::steady_clock::now() - begin;
+    d.passes.push_back({"cached", 0, took.count()});
+  } else {
+    std::shared_ptr<Graph> graph = model.graph()->clone();
+    for (const PassReport& r : optimise(*graph, {.off = d.options.passes_off})) d.passes.push_back({std::string(r.name), r.changes, r.milliseconds});
+    release_read_pages(*model.graph());
+    PackedArena arena;
+    d.program = Program::compile(graph, program_options(d.options), {.store = cache ? static_cast<PackedStore*>(cache.get()) : &arena, .let_go = true});
+    if (cache) cache->save(*graph);
+  }
+  d.stateful = !d.program->graph().states.empty() || draws_random(d.program->graph());
+  d.outputs = std::make_shared<const std::vector<ValueInfo>>(model.outputs());
+  d.own = new_state();
+  log(LogLevel::info, "model '", model.name(), "' is ready: ", d.program->steps().size(), " steps, ", d.options.threads, " threads");
 }
 
 const std::vector<ValueInfo>& Session::inputs() const noexcept { return data_->model.inputs(); }

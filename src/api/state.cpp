@@ -97,8 +97,8 @@ void Session::Data::run_in(State::Data& state, std::span<const Datum* const> inp
                 .profile = run_options.profile ? &steps : nullptr,
                 .threads = run_options.threads});
   if (!run_options.profile) return;
-  for (const StepProfile& s : steps)
-    run_options.profile->push_back({s.node->op, s.node->name, s.start_ns, s.duration_ns, s.flops, s.bytes});
+  for (StepProfile& s : steps)
+    run_options.profile->push_back({s.node->op, s.node->name, s.start_ns, s.duration_ns, s.flops, s.bytes, std::move(s.shapes)});
 }
 
 }  // namespace outpost

@@ -2,12 +2,15 @@
 // Linux' openat2(RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS), on every POSIX system and old kernel, without a race.
 #include "base/mapped_file.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <fcntl.h>
+#include <mutex>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <vector>
 
 #include "base/text.h"
 
@@ -25,6 +28,27 @@ class Descriptor {
  private:
   int value_;
 };
+
+// The mappings of this process, to tell whose pages an address is part of.
+struct Mappings {
+  std::mutex mutex;
+  std::vector<const MappedFile*> all;
+
+  // Under the lock.
+  const MappedFile* find(const void* data) const {
+    for (const MappedFile* f : all)
+      if (data >= f->bytes().data() && data < f->bytes().data() + f->bytes().size()) return f;
+    return nullptr;
+  }
+};
+
+Mappings& mappings() {
+  static auto* m = new Mappings;  // outlives every static that holds a file
+  return *m;
+}
+
+// A read fault brings in this much around the page, where the file is in the page cache.
+constexpr uintptr_t fault_around = 64 << 10;
 
 // O_NONBLOCK: opening a named pipe must not wait for a writer.
 constexpr int file_flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK;
@@ -67,6 +91,8 @@ std::shared_ptr<const MappedFile> MappedFile::map(int descriptor, const std::str
          " names (hard links), expected 1; copy the file if it belongs here");
   std::shared_ptr<MappedFile> file(new MappedFile);
   file->bytes_ = static_cast<size_t>(status.st_size);
+  file->identity_ = {name, status.st_dev, status.st_ino, file->bytes_, status.st_mtim.tv_sec * int64_t{1'000'000'000} + status.st_mtim.tv_nsec,
+                     status.st_uid, status.st_mode};
   if (file->bytes_ == 0) return file;
   void* data = ::mmap(nullptr, file->bytes_, PROT_READ, MAP_PRIVATE, descriptor, 0);
   if (data == MAP_FAILED) {
@@ -74,6 +100,8 @@ std::shared_ptr<const MappedFile> MappedFile::map(int descriptor, const std::str
     fail(ErrorCode::io, "'", name, "': cannot be mapped: ", std::strerror(errno));
   }
   file->data_ = data;
+  std::lock_guard lock(mappings().mutex);
+  mappings().all.push_back(file.get());
   return file;
 }
 
@@ -103,7 +131,29 @@ std::shared_ptr<const MappedFile> MappedFile::open_beneath(const std::filesystem
 }
 
 MappedFile::~MappedFile() {
-  if (data_) ::munmap(data_, bytes_);
+  if (!data_) return;
+  {
+    std::lock_guard lock(mappings().mutex);
+    std::erase(mappings().all, this);
+  }
+  ::munmap(data_, bytes_);
+}
+
+void MappedFile::release_pages(const void* data, size_t bytes) noexcept {
+  if (bytes < fault_around) return;
+  std::lock_guard lock(mappings().mutex);
+  const MappedFile* file = mappings().find(data);
+  if (!file) return;
+  const auto begin = reinterpret_cast<uintptr_t>(file->data_);
+  const auto first = std::max(begin, reinterpret_cast<uintptr_t>(data) / fault_around * fault_around);
+  const auto last = std::min(begin + file->bytes_, reinterpret_cast<uintptr_t>(data) + bytes);
+  ::madvise(reinterpret_cast<void*>(first), last - first, MADV_DONTNEED);
+}
+
+std::shared_ptr<const MappedFile> MappedFile::holder(const void* data) {
+  std::lock_guard lock(mappings().mutex);
+  const MappedFile* file = mappings().find(data);
+  return file ? file->weak_from_this().lock() : nullptr;
 }
 
 }  // namespace outpost

@@ -2,14 +2,24 @@
 // Whoever truncates the file meanwhile ends the process that reads there: replace files by rename, never in place.
 #pragma once
 #include <cstddef>
+#include <cstdint>
 #include <filesystem>
 #include <memory>
 #include <span>
+#include <string>
 #include <string_view>
 
 namespace outpost {
 
-class MappedFile {
+// Which file that was: another content comes with another of these, short of someone setting the clock back.
+struct FileIdentity {
+  std::string path;  // as it was opened
+  uint64_t device = 0, inode = 0, bytes = 0;
+  int64_t modified_ns = 0;
+  uint32_t owner = 0, mode = 0;
+};
+
+class MappedFile : public std::enable_shared_from_this<MappedFile> {
  public:
   // Throws Error(not_found | io). Only regular files can be mapped.
   static std::shared_ptr<const MappedFile> open(const std::filesystem::path& path);
@@ -21,7 +31,14 @@ class MappedFile {
   ~MappedFile();
   MappedFile(const MappedFile&) = delete;
 
+  // What lies there has been read for the last time: where it is part of a mapped file, its pages no longer count as this
+  // process's memory (they come back when they are read after all). Any address will do.
+  static void release_pages(const void* data, size_t bytes) noexcept;
+  // The living file whose mapping holds this address, or null.
+  static std::shared_ptr<const MappedFile> holder(const void* data);
+
   std::span<const std::byte> bytes() const noexcept { return {static_cast<const std::byte*>(data_), bytes_}; }
+  const FileIdentity& identity() const noexcept { return identity_; }
   std::string_view text() const noexcept { return {static_cast<const char*>(data_), bytes_}; }
 
  private:
@@ -29,6 +46,7 @@ class MappedFile {
   static std::shared_ptr<const MappedFile> map(int descriptor, const std::string& name, bool single_name);
   void* data_ = nullptr;
   size_t bytes_ = 0;
+  FileIdentity identity_;
 };
 
 }  // namespace outpost

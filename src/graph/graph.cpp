@@ -8,6 +8,18 @@
 
 namespace outpost {
 
+void Value::set_constant(Tensor tensor) {
+  const auto width = static_cast<uintptr_t>(bits(tensor.dtype()) / 8);
+  odd_ = width > 1 && tensor.dtype() != DType::string && reinterpret_cast<uintptr_t>(tensor.raw()) % std::min<uintptr_t>(width, 8) != 0;
+  constant_ = Datum(std::move(tensor));
+}
+
+const Tensor& Value::straighten() const {
+  constant_ = Datum(constant_.tensor().clone());
+  odd_ = false;
+  return constant_.tensor();
+}
+
 void Node::set_input(int i, Value* value) {
   if (i >= static_cast<int>(inputs_.size())) inputs_.resize(i + 1, nullptr);
   if (Value* old = inputs_[i]) {
@@ -71,7 +83,7 @@ Value* Graph::add_input(std::string name, Type type) {
 Value* Graph::add_constant(Tensor tensor, std::string name) {
   Value* v = new_value(name.empty() ? "c" : std::move(name));
   v->type = Type::of(tensor);
-  v->constant_ = Datum(std::move(tensor));
+  v->set_constant(std::move(tensor));
   return v;
 }
 
@@ -81,10 +93,15 @@ void Graph::remove_input(int index) {
   inputs_.erase(inputs_.begin() + index);
 }
 
+void Graph::let_go(Value* constant) {
+  const Tensor& t = constant->stored();
+  constant->set_constant(Tensor::view(static_cast<void*>(nullptr), t.dtype(), Shape(t.shape())));
+}
+
 void Graph::make_constant(Value* input, Tensor tensor) {
   std::erase(inputs_, input);
   input->type = Type::of(tensor);
-  input->constant_ = Datum(std::move(tensor));
+  input->set_constant(std::move(tensor));
 }
 
 Node* Graph::add_node(std::string op, std::string domain, std::vector<Value*> inputs, Attributes attributes, int outputs, Node* before) {
@@ -264,7 +281,7 @@ std::shared_ptr<Graph> Graph::clone(std::unordered_map<const Value*, Value*>* ou
   copy->next_name_ = next_name_;
   for (const Value* v : inputs_) map[v] = copy->add_input(v->name, v->type);
   for (const auto& v : values_)
-    if (v->is_constant()) map[v.get()] = copy->add_constant(v->constant(), v->name);
+    if (v->is_constant()) map[v.get()] = copy->add_constant(v->stored(), v->name);
   for (const auto& n : nodes_) {
     std::vector<Value*> ins;
     for (Value* v : n->inputs_) ins.push_back(v ? map.at(v) : nullptr);

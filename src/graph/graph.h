@@ -39,7 +39,12 @@ class Value {
   int output_index() const noexcept { return output_index_; }
   const std::vector<Use>& uses() const noexcept { return uses_; }
   bool is_constant() const noexcept { return constant_.has_value(); }
-  const Tensor& constant() const { return constant_.tensor(); }
+  // The values. Where the file has them at an odd address, they are copied at the first call, which the caller must know
+  // to be the only one at that time: on a graph that others use as well, stored() is what may be called.
+  const Tensor& constant() const { return odd_ ? straighten() : constant_.tensor(); }
+  // As they lie: for dtype, shape and place, and for whoever reads bytes (its address may be no multiple of the dtype's size).
+  const Tensor& stored() const { return constant_.tensor(); }
+  bool is_odd() const noexcept { return odd_; }
   int id() const noexcept { return id_; }                       // dense after Graph::renumber()
 
  private:
@@ -47,8 +52,11 @@ class Value {
   friend class Node;
   Node* producer_ = nullptr;
   int output_index_ = 0, id_ = -1;
+  void set_constant(Tensor tensor);
+  const Tensor& straighten() const;
   std::vector<Use> uses_;
-  Datum constant_;
+  mutable Datum constant_;
+  mutable bool odd_ = false;  // the constant's address does not suit its dtype
 };
 
 // An occurrence of an operator.
@@ -125,6 +133,7 @@ class Graph {
   void erase(Node*);                           // its outputs must be unused
   void move_before(Node* node, Node* before);
   void make_constant(Value* input, Tensor tensor);  // turns a graph input into a constant
+  void let_go(Value* constant);                // it keeps its type and shape, without values (is_let_go)
   Value* find(std::string_view name) const noexcept;
   void rename(Value*, std::string name);       // made unique
   std::string unique_name(std::string_view base);
@@ -145,6 +154,9 @@ class Graph {
   std::unordered_map<std::string, Value*> by_name_;
   uint64_t next_name_ = 0;
 };
+
+// A constant whose values are no longer there.
+inline bool is_let_go(const Tensor& constant) noexcept { return !constant.raw() && constant.count() > 0; }
 
 // Calls visit for every subgraph of a node.
 void for_each_subgraph(const Node& node, const std::function<void(const std::string& attribute, const std::shared_ptr<Graph>&)>& visit);

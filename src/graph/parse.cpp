@@ -106,7 +106,7 @@ class Scanner {
 
 class Parser : Scanner {
  public:
-  explicit Parser(std::string_view text) : Scanner(text) {}
+  Parser(std::string_view text, const FindData& elsewhere) : Scanner(text), elsewhere_(elsewhere) {}
 
   std::shared_ptr<Graph> parse() {
     auto result = graph(std::make_shared<Symbols>(), 1);
@@ -303,6 +303,10 @@ class Parser : Scanner {
       if (!bytes.empty()) std::memcpy(result.raw(), bytes.data(), bytes.size());
       return result;
     }
+    if (take("@")) {
+      if (!elsewhere_) refuse("the constant's data lies elsewhere");
+      return elsewhere_(number_as<int64_t>(), t.dtype, shape);
+    }
     if (peek() == '(') refuse("the constant is summarised; print the graph with TextOptions::full to parse it back");
     expect("{");
     switch (compute_type(t.dtype)) {
@@ -393,11 +397,12 @@ class Parser : Scanner {
 
   bool take_ahead(std::string_view token) { return Scanner(*this).take(token); }
 
+  const FindData& elsewhere_;
   std::shared_ptr<Symbols> symbols_;
 };
 
 }  // namespace
 
-std::shared_ptr<Graph> parse_graph(std::string_view text) { return Parser(text).parse(); }
+std::shared_ptr<Graph> parse_graph(std::string_view text, const FindData& elsewhere) { return Parser(text, elsewhere).parse(); }
 
 }  // namespace outpost

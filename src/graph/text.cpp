@@ -67,8 +67,9 @@ class Printer {
     for (const auto& value : graph.values()) {
       if (!value->is_constant()) continue;
       line(depth, "const ", *value);
-      out_ += ' ';
-      data(value->constant());
+      const int64_t number = options_.elsewhere ? options_.elsewhere(value->stored()) : -1;
+      out_ += number < 0 ? " " : text(" @", number);
+      if (number < 0) data(value->stored());
       out_ += '\n';
     }
     for (const auto& item : graph.nodes()) {

@@ -14,7 +14,7 @@ Node* Builder::emit_node(std::string_view op, std::vector<Value*> inputs, Attrib
   std::vector<const Tensor*> values;
   for (Value* v : node->inputs()) {
     types.push_back(v ? &v->type : nullptr);
-    values.push_back(v && v->is_constant() ? &v->constant() : nullptr);
+    values.push_back(v && v->is_constant() ? &v->stored() : nullptr);
   }
   std::vector<Type> inferred = infer_node(*node, types, values);
   for (size_t i = 0; i < inferred.size(); ++i) node->output(static_cast<int>(i))->type = std::move(inferred[i]);

@@ -49,10 +49,21 @@ void run(RunContext& ctx) {
     const View& x = ctx.in(i);
     const int64_t part = x.dim(axis) * inner;
     if (part == 0) continue;
-    copy_strided(ctx, x.dtype, {outer, part}, whole_bytes(ctx, x), {part, 1}, element(staged.data(), y.dtype, offset), {row, 1});
+    void* to = element(staged.data(), y.dtype, offset);
     offset += part;
+    if (to != x.data) copy_strided(ctx, x.dtype, {outer, part}, whole_bytes(ctx, x), {part, 1}, to, {row, 1});
   }
   staged.commit();
+}
+
+int64_t begin_of_part(const PartContext& c, int i) {
+  const Type& y = *c.outputs[0];
+  const int64_t attribute = c.node.attributes.integer("axis", 0);
+  const auto axis = static_cast<size_t>(attribute < 0 ? attribute + y.rank() : attribute);
+  if (bits(y.dtype) < 8 || y.dtype == DType::string || y.shape().count(0, static_cast<int>(axis)) != 1) return -1;
+  int64_t before = 0;
+  for (int k = 0; k < i; ++k) before += c.inputs[static_cast<size_t>(k)]->shape().count();
+  return before * bits(y.dtype) / 8;
 }
 
 // The pieces of the gradient, cut by the inputs' sizes on the axis.
@@ -76,7 +87,7 @@ void upgrade(UpgradeContext& u) {
 
 OUTPOST_DEFINE_OP(Concat, .name = "Concat", .since = 13, .first = 1, .min_inputs = 1, .max_inputs = -1,
                   .doc = "Tensors one after another along an axis.", .infer = infer, .run = run, .upgrade = upgrade,
-                  .gradient = gradient,
+                  .gradient = gradient, .part = begin_of_part, .joins = true,
                   .cases = R"(
                     axis=0 | f32[2,3] f32[4,3]
                     axis=-1 | f32[2,3] f32[2,1] f32[2,4]

@@ -70,7 +70,8 @@ std::shared_ptr<const void> prepare(const PrepareContext& c) {
     const int64_t ones[3] = {1, 1, 1};
     Convolution conv = with_weights(weight->shape(), p->groups);
     conv.shape.window = resolve_window(p->window, weight->rank() - 2, ones, weight->shape().data() + 2);
-    p->packed = pack_weights(conv, *weight);
+    p->packed = pack_weights(c, conv, *weight);
+    if (p->packed.defined()) c.consumed(1);
   }
   return p;
 }

@@ -136,7 +136,7 @@ std::shared_ptr<const void> prepare(const PrepareContext& c) {
     }
     Convolution conv = with_weights(weight->shape(), p->groups);
     set_window(conv.shape.window, *p, rank, in, kernel);
-    if (every_phase_has_outputs(conv.shape.window)) p->packed = pack_weights(conv, *weight);
+    if (every_phase_has_outputs(conv.shape.window)) p->packed = pack_weights(c, conv, *weight);
   }
   return p;
 }

@@ -188,20 +188,21 @@ void run_f64_transposed(const RunContext& r, const Convolution& c) {
 
 }  // namespace
 
-Tensor pack_weights(const Convolution& c, const Tensor& weights) {
+Tensor pack_weights(const PrepareContext& p, const Convolution& c, const Tensor& weights) {
   if (weights.dtype() == DType::f64 || weights.count() == 0) return {};
   const kernels::Kernels& k = kernels::kernels();
   const size_t bytes = c.transposed ? k.conv_transpose_pack_bytes(c.shape) : k.conv_pack_bytes(c.shape);
-  Tensor packed(DType::u8, {static_cast<int64_t>(bytes)}), copy;
-  const auto* values = static_cast<const float*>(weights.raw());
-  if (weights.dtype() != DType::f32) {
-    copy = Tensor(DType::f32, weights.shape());
-    widen(weights.dtype(), weights.raw(), 0, weights.count(), copy.data<float>());
-    values = copy.data<float>();
-  }
-  if (c.transposed) k.conv_transpose_pack(c.shape, values, packed.raw());
-  else k.conv_pack(c.shape, values, packed.raw());
-  return packed;
+  return p.packed("w", bytes, [&](void* packed) {
+    Tensor copy;
+    const auto* values = static_cast<const float*>(weights.raw());
+    if (weights.dtype() != DType::f32) {
+      copy = Tensor(DType::f32, weights.shape());
+      widen(weights.dtype(), weights.raw(), 0, weights.count(), copy.data<float>());
+      values = copy.data<float>();
+    }
+    if (c.transposed) k.conv_transpose_pack(c.shape, values, packed);
+    else k.conv_pack(c.shape, values, packed);
+  });
 }
 
 size_t convolution_scratch_bytes(const Convolution& c, int threads) {

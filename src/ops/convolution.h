@@ -27,7 +27,7 @@ struct Convolution {
 };
 
 // Weights as the f32 kernels want them; reads channels, groups, kernel, stride and dilation of c. Undefined for f64.
-Tensor pack_weights(const Convolution& c, const Tensor& weights);
+Tensor pack_weights(const PrepareContext&, const Convolution& c, const Tensor& weights);
 size_t convolution_scratch_bytes(const Convolution&, int threads);
 void run_convolution(const RunContext&, const Convolution&, void* scratch);
 

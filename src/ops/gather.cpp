@@ -39,6 +39,8 @@ void run(RunContext& ctx) {
   };
   if (is_packed(x.dtype) && block * bits(x.dtype) % 8 == 0)  // rows of whole bytes, as in embedding tables
     return gather_blocks(ctx, DType::u8, block * bits(x.dtype) / 8, outer * picks, x.data, y.data, locate);
+  if (x.dtype != DType::string && reinterpret_cast<uintptr_t>(x.data) % 8 != 0 && bits(x.dtype) >= 8 && bits(x.dtype) <= 64)
+    return gather_blocks(ctx, DType::u8, block * (bits(x.dtype) / 8), outer * picks, x.data, y.data, locate);  // a table where its file has it
   const Staged staged(ctx, y);
   gather_blocks(ctx, x.dtype, block, outer * picks, whole_bytes(ctx, x), staged.data(), locate);
   staged.commit();
@@ -72,7 +74,7 @@ void gradient(GradientContext& g) {
 }  // namespace
 
 OUTPOST_DEFINE_OP(Gather, .name = "Gather", .since = 13, .first = 1, .min_inputs = 2, .max_inputs = 2,
-                  .doc = "Picks slices of an axis by index.", .infer = infer, .run = run, .gradient = gradient,
+                  .doc = "Picks slices of an axis by index.", .infer = infer, .run = run, .gradient = gradient, .any_address = true,
                   .cases = R"(
                     | f32[5,3] i64[2,2]={0,4,-1,2}
                     axis=1 | f32[2,5,3] i64[3]={0,-5,0}

@@ -51,7 +51,8 @@ std::shared_ptr<const void> prepare(const PrepareContext& c) {
   p->transpose_a = c.attributes().integer("transA", 0), p->transpose_b = c.attributes().integer("transB", 0);
   p->alpha = c.attributes().real("alpha", 1), p->beta = c.attributes().real("beta", 1);
   if (const Tensor* b = c.constant(1))
-    p->packed = pack_constant(*b, ProductOperand::of(b->shape(), p->transpose_b, false));
+    p->packed = pack_constant(c, *b, ProductOperand::of(b->shape(), p->transpose_b, false));
+  if (p->packed.bytes.defined()) c.consumed(1);
   return p;
 }
 

@@ -41,7 +41,7 @@ std::vector<Type> infer_with(const Node& node, TypeOf&& type_of) {
   std::vector<const Tensor*> values;
   for (Value* v : node.inputs()) {
     inputs.push_back(v ? type_of(v) : nullptr);
-    values.push_back(v && v->is_constant() ? &v->constant() : nullptr);
+    values.push_back(v && v->is_constant() ? &v->stored() : nullptr);
   }
   return infer_node(node, inputs, values);
 }

@@ -72,7 +72,7 @@ void require_lines(const RunContext& c, const View& v, int64_t lines, int64_t ba
             v.count(), " values; expected one, ", lines, ", or ", lines, " for each of ", batches, " batches");
 }
 
-PackedOperand pack_integer_constant(const Tensor& b, const Tensor* b_zero) {
+PackedOperand pack_integer_constant(const PrepareContext& c, const Tensor& b, const Tensor* b_zero) {
   PackedOperand packed;
   if (b.count() == 0 || b.rank() < 1) return packed;
   const kernels::Kernels& kernel = kernels::kernels();
@@ -85,14 +85,15 @@ PackedOperand pack_integer_constant(const Tensor& b, const Tensor* b_zero) {
   packed.stride = slice_bytes(kernel.gemm_int8_pack_b_bytes(g));
   const int64_t count = b.count() / (g.k * g.n);
   if (b_zero && b_zero->count() != 1 && b_zero->count() != g.n && b_zero->count() != g.n * count) return packed;
-  packed.bytes = Tensor(DType::u8, {count * static_cast<int64_t>(packed.stride)});
   const Shape zero_shape = b_zero ? b_zero->shape() : Shape{};
   const View zero{b_zero ? const_cast<void*>(b_zero->raw()) : nullptr, &zero_shape, b.dtype()};
-  for (int64_t i = 0; i < count; ++i) {
-    g.b = static_cast<const char*>(b.raw()) + i * g.k * g.n;
-    g.b_zero = zero_of(b_zero ? &zero : nullptr, g.n, i, g.b_zero_stride);
-    kernel.gemm_int8_pack_b(g, static_cast<char*>(packed.bytes.raw()) + static_cast<size_t>(i) * packed.stride);
-  }
+  packed.bytes = c.packed("b", static_cast<size_t>(count) * packed.stride, [&](void* memory) {
+    for (int64_t i = 0; i < count; ++i) {
+      g.b = static_cast<const char*>(b.raw()) + i * g.k * g.n;
+      g.b_zero = zero_of(b_zero ? &zero : nullptr, g.n, i, g.b_zero_stride);
+      kernel.gemm_int8_pack_b(g, static_cast<char*>(memory) + static_cast<size_t>(i) * packed.stride);
+    }
+  });
   return packed;
 }
 
@@ -100,7 +101,8 @@ std::shared_ptr<const void> prepare_integer_product(const PrepareContext& c, int
   auto p = std::make_shared<PackedOperand>();
   const Tensor *b = c.constant(ib), *zero = c.constant(iz);
   if (b && (b->dtype() == DType::i8 || b->dtype() == DType::u8) && (zero || !c.node.input(iz)))
-    *p = pack_integer_constant(*b, zero);
+    *p = pack_integer_constant(c, *b, zero);
+  if (p->bytes.defined()) c.consumed(ib);
   return p;
 }
 
@@ -135,7 +137,7 @@ void run_integer_product(const RunContext& c, const IntegerProduct& p, void* scr
     while (begin < end) {
       const int64_t batch = begin / tiles, first = begin % tiles, last = std::min(tiles, first + end - begin);
       const BatchOffsets o = batch_offsets(s, batch);
-      g.a = p.a->as<const char>() + o.a, g.b = p.b->as<const char>() + o.b, g.c = p.y + batch * s.m * s.n;
+      g.a = p.a->as<const char>() + o.a, g.b = packed ? nullptr : p.b->as<const char>() + o.b, g.c = p.y + batch * s.m * s.n;
       g.a_zero = zero_of(p.a_zero, s.m, batch, g.a_zero_stride);
       g.b_zero = zero_of(p.b_zero, s.n, batch, g.b_zero_stride);
       if (packed) g.packed_b = packed + static_cast<size_t>(o.b / (s.k * s.n)) * p.packed->stride;

@@ -23,7 +23,7 @@ void check_zero_point(const InferContext&, int input, int of, bool rows);
 void check_single(const InferContext&, int input);  // one value, of rank 0 or 1
 
 // A constant b, packed with its zero point (null: none). Undefined where b has no elements.
-PackedOperand pack_integer_constant(const Tensor& b, const Tensor* b_zero);
+PackedOperand pack_integer_constant(const PrepareContext&, const Tensor& b, const Tensor* b_zero);
 // The prepared state of an operator with b at input ib and its zero point at iz: a PackedOperand.
 std::shared_ptr<const void> prepare_integer_product(const PrepareContext&, int ib, int iz);
 

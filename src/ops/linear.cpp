@@ -51,7 +51,8 @@ std::shared_ptr<const void> prepare(const PrepareContext& c) {
   auto p = std::make_shared<Prepared>();
   p->transposed = c.attributes().integer("trans_w", 0);
   p->activation = FusedActivation::of(c.node);
-  if (const Tensor* w = c.constant(1)) p->packed = pack_constant(*w, ProductOperand::of(w->shape(), p->transposed, false));
+  if (const Tensor* w = c.constant(1)) p->packed = pack_constant(c, *w, ProductOperand::of(w->shape(), p->transposed, false));
+  if (p->packed.bytes.defined()) c.consumed(1);
   return p;
 }
 

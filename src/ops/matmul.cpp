@@ -60,7 +60,8 @@ std::shared_ptr<const void> prepare(const PrepareContext& c) {
   p->transpose_a = t.integer("transA", 0), p->transpose_b = t.integer("transB", 0);
   p->batch_a = t.integer("transBatchA", 0), p->batch_b = t.integer("transBatchB", 0);
   p->alpha = t.real("alpha", 1);
-  if (const Tensor* b = c.constant(1)) p->packed = pack_constant(*b, right(b->shape(), *p));
+  if (const Tensor* b = c.constant(1)) p->packed = pack_constant(c, *b, right(b->shape(), *p));
+  if (p->packed.bytes.defined()) c.consumed(1);
   return p;
 }
 

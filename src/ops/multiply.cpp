@@ -27,11 +27,10 @@ void multiply(const RunContext& c, const kernels::Gemm& gemm, void* scratch) {
   c.parallel(tiles, [&](int64_t tile) { k.gemm(gemm, tile, tile + 1, mine()); });
 }
 
-std::shared_ptr<void> pack_right(const kernels::Gemm& gemm) {
+std::shared_ptr<const void> pack_right(const PrepareContext& c, std::string_view key, const kernels::Gemm& gemm) {
   const auto& k = kernels::kernels();
-  Tensor packed(DType::u8, {static_cast<int64_t>(k.gemm_pack_b_bytes(gemm))});
-  k.gemm_pack_b(gemm, packed.raw());
-  return packed.buffer().owner;
+  const Tensor packed = c.packed(key, k.gemm_pack_b_bytes(gemm) + 1, [&](void* memory) { k.gemm_pack_b(gemm, memory); });
+  return {packed.buffer().owner, packed.raw()};
 }
 
 }  // namespace outpost

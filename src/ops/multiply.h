@@ -3,7 +3,7 @@
 #include <memory>
 
 #include "kernels/gemm.h"
-#include "ops/run_context.h"
+#include "ops/op.h"
 
 namespace outpost {
 
@@ -15,7 +15,7 @@ kernels::FloatType float_type(DType) noexcept;
 void multiply(const RunContext&, const kernels::Gemm&, void* scratch);
 size_t multiply_scratch_bytes(const kernels::Gemm&, int threads);
 
-// The packed right-hand side (reads b, its strides and type, n and k), owned.
-std::shared_ptr<void> pack_right(const kernels::Gemm&);
+// The packed right-hand side (reads b, its strides and type, n and k), owned. `key` as PrepareContext::packed's.
+std::shared_ptr<const void> pack_right(const PrepareContext&, std::string_view key, const kernels::Gemm&);
 
 }  // namespace outpost

@@ -82,6 +82,13 @@ void register_op(const OpDef& def) {
 
 std::span<const OpDef* const> all_ops() noexcept { return table().all; }
 
+Tensor PrepareContext::packed(std::string_view key, size_t bytes, FunctionRef<void(void*)> fill) const {
+  if (store) return store->packed(std::string(path) + std::string(key), bytes, fill);
+  Tensor memory(DType::u8, {static_cast<int64_t>(bytes)});
+  fill(memory.raw());
+  return memory;
+}
+
 void resolve(Node& node) {
   node.def = find_op(node.domain, node.op);
   if (!node.def)

@@ -9,6 +9,7 @@
 #include <span>
 
 #include "ops/infer_context.h"
+#include "ops/packed_store.h"
 #include "ops/run_context.h"
 
 namespace outpost {
@@ -33,14 +34,34 @@ class CostContext {
 // The work of a node: its definition's cost, or one flop an output element and every byte once.
 Cost cost_of(const CostContext&);
 
-// Called once per node when a graph is made ready: constant inputs are given, others are null.
+// Called once per node when a graph is made ready: constant inputs are given, others are null. Nodes are prepared on
+// several threads at once.
 class PrepareContext {
  public:
   const Node& node;
   std::span<const Tensor* const> constants;
   int threads = 1;
+  PackedStore* store = nullptr;    // null: packed weights are made anew, in memory of their own
+  std::string_view path = {};      // of the node within the program, in front of the store's keys
+  std::span<bool> unread = {};     // by input: see consumed()
   const Tensor* constant(int i) const { return i < static_cast<int>(constants.size()) ? constants[i] : nullptr; }
   const Attributes& attributes() const { return node.attributes; }
+  // Packed weights: u8[bytes], 64-byte aligned, written by `fill(memory)` or found in the cache of an earlier opening (see
+  // packed_store.h). Every call of one node has another `key`.
+  Tensor packed(std::string_view key, size_t bytes, FunctionRef<void(void* memory)> fill) const;
+  // `run` never reads the values of constant input i (its packed form serves instead), whatever the shapes: when no
+  // other node does either, its memory is let go. Its View then has no data.
+  void consumed(int i) const {
+    if (i < static_cast<int>(unread.size())) unread[static_cast<size_t>(i)] = true;
+  }
+};
+
+// Operators that only cut or join memory: the types of one plan, all of them static.
+class PartContext {
+ public:
+  const Node& node;
+  std::span<const Type* const> inputs, outputs;  // null: absent
+  std::span<const Tensor* const> values;         // of inputs whose values the plan knows, else null
 };
 
 // Shapes of one plan, for sizing scratch memory.
@@ -144,6 +165,12 @@ struct OpDef {
   size_t (*scratch)(const ScratchContext&) = nullptr;
   // Pairs {input, output} that may share memory when the input dies here (same bytes).
   std::initializer_list<std::pair<int, int>> in_place = {};
+  // Outputs that are a stretch of input 0's bytes (Split, Slice), or with `joins` inputs that are a stretch of output 0's
+  // (Concat): where part i begins, in bytes; -1 where it is not one stretch. The plan lays parts into the whole where it
+  // can, and `run` then finds them there: it moves nothing whose addresses agree.
+  int64_t (*part)(const PartContext&, int i) = nullptr;
+  bool joins = false;
+  bool any_address = false;        // takes constant inputs where the file has them, even if that does not suit their dtype
   bool view_only = false;          // output 0 is input 0's bytes under another type (Reshape): never moves memory when it can alias
   bool random = false;             // never folded, never merged with an equal node
   bool host_shape = false;         // reads only its inputs' shapes (Shape, Size)

@@ -25,7 +25,7 @@ kernels::Gemm gemm_of(const Product& p) {
 void select_batch(kernels::Gemm& g, const Product& p, int64_t batch, int element_bytes) {
   const BatchOffsets o = batch_offsets(p, batch);
   g.a = static_cast<const char*>(p.a) + o.a * element_bytes;
-  g.b = static_cast<const char*>(p.b) + o.b * element_bytes;
+  g.b = p.b ? static_cast<const char*>(p.b) + o.b * element_bytes : nullptr;  // only the packed form may be left
   if (p.packed_b) g.packed_b = p.packed_b + static_cast<size_t>(o.b / (p.k * p.n)) * p.packed_stride;
   g.c = static_cast<char*>(p.y) + batch * p.m * p.n * element_bytes;
 }
@@ -148,7 +148,7 @@ void run_product(const RunContext& c, const Product& p, void* scratch) {
   });
 }
 
-PackedOperand pack_constant(const Tensor& b, const ProductOperand& geometry) {
+PackedOperand pack_constant(const PrepareContext& c, const Tensor& b, const ProductOperand& geometry) {
   PackedOperand packed;
   const int rank = geometry.dims.rank();
   if (!is_float(b.dtype()) || rank < 2 || b.count() == 0) return packed;
@@ -163,11 +163,12 @@ PackedOperand pack_constant(const Tensor& b, const ProductOperand& geometry) {
   const kernels::Kernels& kernel = kernels::kernels();
   const int64_t count = b.count() / (g.k * g.n);
   packed.stride = slice_bytes(kernel.gemm_pack_b_bytes(g));
-  packed.bytes = Tensor(DType::u8, {count * static_cast<int64_t>(packed.stride)});
-  for (int64_t i = 0; i < count; ++i) {
-    g.b = static_cast<const char*>(b.raw()) + bytes_for(b.dtype(), i * g.k * g.n);
-    kernel.gemm_pack_b(g, static_cast<char*>(packed.bytes.raw()) + static_cast<size_t>(i) * packed.stride);
-  }
+  packed.bytes = c.packed("b", static_cast<size_t>(count) * packed.stride, [&](void* memory) {
+    for (int64_t i = 0; i < count; ++i) {
+      g.b = static_cast<const char*>(b.raw()) + bytes_for(b.dtype(), i * g.k * g.n);
+      kernel.gemm_pack_b(g, static_cast<char*>(memory) + static_cast<size_t>(i) * packed.stride);
+    }
+  });
   return packed;
 }
 

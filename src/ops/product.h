@@ -51,7 +51,7 @@ struct PackedOperand {
   Tensor bytes;
   size_t stride = 0;
 };
-PackedOperand pack_constant(const Tensor& b, const ProductOperand& geometry);
+PackedOperand pack_constant(const PrepareContext&, const Tensor& b, const ProductOperand& geometry);
 
 // Multiply-adds below which threads cost more than they bring.
 constexpr double serial_work = 1 << 17;

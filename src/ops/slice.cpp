@@ -74,9 +74,34 @@ void run(RunContext& ctx) {
     offset += r.start * strides[axis];
     strides[axis] *= r.step;
   }
+  if (!is_packed(x.dtype) && element(x.data, x.dtype, offset) == y.data) return;
   const Staged staged(ctx, y);
   copy_strided(ctx, x.dtype, y.shape(), element(whole_bytes(ctx, x), x.dtype, offset), strides, staged.data(), strides_of(y.shape()));
   staged.commit();
+}
+
+// One stretch when no step is longer than 1, all axes before the sliced one have size 1, and all after are whole.
+int64_t begin_of_part(const PartContext& c, int) {
+  const Type &x = *c.inputs[0], &y = *c.outputs[0];
+  if (bits(x.dtype) < 8 || x.dtype == DType::string || x.rank() == 0) return -1;
+  auto value = [&](size_t input) { return input < c.values.size() ? c.values[input] : nullptr; };
+  auto read = [](const Tensor& t, int64_t i) { return t.dtype() == DType::i32 ? int64_t{t.data<int32_t>()[i]} : t.data<int64_t>()[i]; };
+  const bool with_axes = c.inputs.size() > 3 && c.inputs[3], with_steps = c.inputs.size() > 4 && c.inputs[4];
+  if (!value(1) || !value(2) || (with_axes && !value(3)) || (with_steps && !value(4))) return -1;
+  const Shape dims = x.shape(), made = y.shape(), strides = strides_of(dims);
+  int cut = 0;  // the first axis that is longer than 1 in y or cut at all; whole ones must follow
+  while (cut < dims.rank() - 1 && made[cut] == 1) ++cut;
+  for (int axis = cut + 1; axis < dims.rank(); ++axis)
+    if (made[axis] != dims[axis]) return -1;
+  int64_t offset = 0;
+  for (int64_t i = 0; i < value(1)->count(); ++i) {
+    const int64_t given = with_axes ? read(*value(3), i) : i, step = with_steps ? read(*value(4), i) : 1;
+    const int axis = static_cast<int>(given < 0 ? given + dims.rank() : given);
+    const SliceRange r = slice_range(read(*value(1), i), read(*value(2), i), step, dims[axis]);
+    if (r.count == 0 || (r.step != 1 && r.count > 1)) return -1;
+    offset += r.start * strides[axis];
+  }
+  return offset * bits(x.dtype) / 8;
 }
 
 // Zeros around the gradient where the slice is a plain range of known sizes; else each element goes back where it was.
@@ -116,7 +141,7 @@ void upgrade(UpgradeContext& u) {
 }  // namespace
 
 OUTPOST_DEFINE_OP(Slice, .name = "Slice", .since = 13, .first = 1, .min_inputs = 3, .max_inputs = 5,
-                  .doc = "A range with a step of some axes.", .infer = infer, .run = run, .upgrade = upgrade, .gradient = gradient,
+                  .doc = "A range with a step of some axes.", .infer = infer, .run = run, .upgrade = upgrade, .gradient = gradient, .part = begin_of_part,
                   .cases = R"(
                     | f32[4,5] i64[2]={1,0} i64[2]={3,4}
                     | f32[4,5] i64[1]={-3} i64[1]={9223372036854775807} i64[1]={-1}

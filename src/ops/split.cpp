@@ -58,13 +58,27 @@ void run(RunContext& ctx) {
   int64_t offset = 0;
   for (int i = 0; i < ctx.outputs(); ++i) {
     const int64_t part = (ctx.has(1) ? sizes[i] : std::min(each, x.dim(axis) - i * each)) * inner;
-    if (ctx.wants(i) && part > 0) {
+    const void* begin = element(from, x.dtype, offset);
+    if (ctx.wants(i) && part > 0 && ctx.out(i).data != begin) {
       const Staged staged(ctx, ctx.out(i));
-      copy_strided(ctx, x.dtype, {outer, part}, element(from, x.dtype, offset), {row, 1}, staged.data(), {part, 1});
+      copy_strided(ctx, x.dtype, {outer, part}, begin, {row, 1}, staged.data(), {part, 1});
       staged.commit();
     }
     offset += part;
   }
+}
+
+int64_t begin_of_part(const PartContext& c, int i) {
+  const Type& x = *c.inputs[0];
+  const int64_t attribute = c.node.attributes.integer("axis", 0);
+  const int axis = static_cast<int>(attribute < 0 ? attribute + x.rank() : attribute);
+  if (bits(x.dtype) < 8 || x.dtype == DType::string || x.shape().count(0, axis) != 1) return -1;
+  int64_t before = 0;
+  for (int k = 0; k < i; ++k) {
+    if (!c.outputs[static_cast<size_t>(k)]) return -1;
+    before += c.outputs[static_cast<size_t>(k)]->shape().count();
+  }
+  return before * bits(x.dtype) / 8;
 }
 
 void gradient(GradientContext& g) {
@@ -87,7 +101,7 @@ void upgrade(UpgradeContext& u) {
 
 OUTPOST_DEFINE_OP(Split, .name = "Split", .since = 18, .first = 1, .min_inputs = 1, .max_inputs = 2, .min_outputs = 1,
                   .max_outputs = -1, .doc = "Parts of a tensor along an axis.", .infer = infer, .run = run, .upgrade = upgrade,
-                  .gradient = gradient,
+                  .gradient = gradient, .part = begin_of_part,
                   .cases = R"(
                     axis=0 num_outputs=1 | f32[4,3]
                     axis=-1 num_outputs=1 | f32[2,0])");

@@ -43,7 +43,7 @@ void infer_outputs(const Node& node) {
   std::vector<const Tensor*> values;
   for (const Value* v : node.inputs()) {
     types.push_back(v ? &v->type : nullptr);
-    values.push_back(v && v->is_constant() ? &v->constant() : nullptr);
+    values.push_back(v && v->is_constant() ? &v->stored() : nullptr);
   }
   auto inferred = infer_node(node, types, values);
   for (size_t i = 0; i < inferred.size(); ++i)

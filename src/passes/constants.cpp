@@ -2,7 +2,9 @@
 #include "passes/constants.h"
 
 #include <cmath>
+#include <cstring>
 
+#include "base/mapped_file.h"
 #include "tensor/convert.h"
 
 namespace outpost {
@@ -44,12 +46,14 @@ Range range_of(DType t) {
   return t == DType::f64 ? Range{2.3e-308, 1.7e308} : Range{1.2e-38, 3.3e38};
 }
 
-// One run of weights of one channel; y may be x.
+// One run of weights of one channel; y may be x. x may lie at any address (Value::stored).
 template <class T>
 bool scale_run(const T* x, T* y, int64_t n, double factor, Range range) {
   bool good = true;
   for (int64_t i = 0; i < n; ++i) {
-    const double before = static_cast<double>(x[i]), value = before * factor, size = std::fabs(value);
+    T element;
+    std::memcpy(&element, reinterpret_cast<const char*>(x) + i * static_cast<int64_t>(sizeof(T)), sizeof(T));
+    const double before = static_cast<double>(element), value = before * factor, size = std::fabs(value);
     y[i] = static_cast<T>(value);
     good &= (size <= range.most) & ((size >= range.least) | (size == 0) | (std::fabs(before) < range.least));
   }
@@ -76,11 +80,13 @@ bool scale_all(const T* x, T* y, int64_t outer, int64_t inner, const std::vector
 }  // namespace
 
 Tensor scaled_along(const Tensor& w, int64_t outer, int64_t inner, const std::vector<double>& factors) {
-  const Tensor dense = w.to_contiguous();
+  const Tensor dense = w.dtype() == DType::f32 ? w.to_contiguous() : w.clone();
   const Range range = range_of(w.dtype());
   if (w.dtype() == DType::f32) {
     Tensor y(DType::f32, w.shape());
-    return scale_all(dense.data<float>(), y.data<float>(), outer, inner, factors, range) ? y : Tensor();
+    const bool good = scale_all(dense.data<float>(), y.data<float>(), outer, inner, factors, range);
+    MappedFile::release_pages(w.raw(), w.bytes());  // y stands for it from now on
+    return good ? y : Tensor();
   }
   std::vector<double> values = values_of(dense);
   if (!scale_all(values.data(), values.data(), outer, inner, factors, range)) return {};

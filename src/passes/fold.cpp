@@ -2,6 +2,7 @@
 // larger than the constants it frees: a model must never grow by being opened (ConstantOfShape of 10^9 stays a node).
 #include <algorithm>
 
+#include "base/mapped_file.h"
 #include "base/text.h"
 #include "ops/op.h"
 #include "passes/passes.h"
@@ -28,7 +29,7 @@ bool foldable(const Node& node) {
 size_t freed_bytes(const Node& node) {
   size_t bytes = 0;
   for (const Value* v : node.inputs())
-    if (v && v->uses().size() == 1) bytes += v->constant().bytes();
+    if (v && v->uses().size() == 1) bytes += v->stored().bytes();
   return bytes;
 }
 
@@ -51,6 +52,8 @@ int fold(Graph& graph, bool (*wanted)(const Node&)) {
     } catch (const Error&) {
       continue;  // too large, or wrong: then the run that reaches it says so
     }
+    for (const Tensor* t : inputs)
+      if (t) MappedFile::release_pages(t->raw(), t->bytes());
     for (size_t i = 0; i < results.size(); ++i)
       if (Value* v = node->output(static_cast<int>(i))) graph.replace_uses(v, graph.add_constant(std::move(results[i]), v->name));
     graph.erase(node);

@@ -30,7 +30,7 @@ std::optional<Linear> linear_of(const Value* v) {
     if (!n) n = producer_if(v, op);
   if (!n || !is_floating(v) || !n->input(1)->is_constant() || !used_once(n->input(1)) || !v->type.ranked) return std::nullopt;
   if (n->input(2) && (!n->input(2)->is_constant() || !used_once(n->input(2)))) return std::nullopt;
-  const Shape& w = n->input(1)->constant().shape();
+  const Shape& w = n->input(1)->stored().shape();
   const int rank = v->type.rank();
   if (n->op == "Conv") return Linear{n, w[0], rank, 1};
   if (n->op == "ConvTranspose") return Linear{n, w[1] * n->attributes.integer("group", 1), rank, 1};
@@ -41,7 +41,7 @@ std::optional<Linear> linear_of(const Value* v) {
 
 // w with every output channel times its factor.
 Tensor scaled_weights(const Linear& l, const std::vector<double>& factors) {
-  const Tensor& w = l.node->input(1)->constant();
+  const Tensor& w = l.node->input(1)->stored();
   const Shape& s = w.shape();
   if (l.node->op == "Conv" || l.node->attributes.integer("transB", 0)) return scaled_along(w, 1, s.count(1, s.rank()), factors);
   if (l.node->op != "ConvTranspose") return scaled_along(w, s[0], 1, factors);

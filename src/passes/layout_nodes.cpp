@@ -27,9 +27,9 @@ bool can_convolve(const Node& n, int64_t block) {
   const Value* w = n.input(1);
   if (!is_image(n.input(0)) || !is_image(n.output(0)) || !w->is_constant() || w->type.rank() != 4 || w->type.dtype != DType::f32) return false;
   if (n.input(3) && (!is_image(n.input(3)) || channels(n.input(3)) != channels(n.output(0)))) return false;
-  const Shape& shape = w->constant().shape();
+  const Shape& shape = w->stored().shape();
   const int64_t groups = n.attributes.integer("group", 1), out = shape[0], in = shape[1];
-  if (out * 2 < block || w->constant().count() == 0 || shape[2] > 64 || shape[3] > 64) return false;
+  if (out * 2 < block || w->stored().count() == 0 || shape[2] > 64 || shape[3] > 64) return false;
   const bool depthwise = in == 1 && out == groups, whole = in % block == 0 && out / groups % block == 0;
   return groups == 1 || depthwise || whole;
 }
@@ -47,8 +47,8 @@ bool is_unary(const Node& n) {
 bool can_operate(const Value* v, int64_t count) {
   if (is_scalar(v)) return true;
   if (is_image(v)) return channels(v) == count;
-  return v->is_constant() && v->type.dtype == DType::f32 && v->type.rank() == 3 && v->constant().shape()[0] == count &&
-         v->constant().count() == count;
+  return v->is_constant() && v->type.dtype == DType::f32 && v->type.rank() == 3 && v->stored().shape()[0] == count &&
+         v->stored().count() == count;
 }
 
 // All but the last end at a block's border.
@@ -92,7 +92,7 @@ bool one_output(const Node& n) { return n.outputs().size() == 1 && n.output(0); 
 }  // namespace
 
 bool is_scalar(const Value* v) {
-  return v && v->is_constant() && v->constant().count() == 1 && v->type.rank() <= 4 && v->type.dtype == DType::f32;
+  return v && v->is_constant() && v->stored().count() == 1 && v->type.rank() <= 4 && v->type.dtype == DType::f32;
 }
 
 bool reads_planar(const Node& n, int64_t block) {

@@ -300,7 +300,7 @@ bool used_once(const Value* v) noexcept {
 
 std::optional<double> scalar_of(const Value* v) {
   if (!v || !v->is_constant()) return std::nullopt;
-  const Tensor& t = v->constant();
+  const Tensor& t = v->stored();
   if (t.count() != 1 || !t.contiguous() || t.dtype() == DType::string || bits(t.dtype()) < 8 || bits(t.dtype()) > 64) return std::nullopt;
   if (t.dtype() == DType::complex64) return std::nullopt;
   double value;

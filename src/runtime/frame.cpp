@@ -14,6 +14,8 @@ bool reusable(const Tensor& t, DType dtype, size_t bytes) {
   return t.defined() && dtype != DType::string && t.dtype() != DType::string && t.buffer().owner.use_count() == 1 && t.buffer().bytes >= bytes;
 }
 
+void* shifted(void* data, size_t bytes) noexcept { return bytes == 0 ? data : static_cast<std::byte*>(data) + bytes; }
+
 void copy_values(const View& from, Tensor& to) {
   if (from.dtype == DType::string) std::copy_n(from.as<std::string>(), from.count(), static_cast<std::string*>(to.raw()));
   else if (size_t n = from.bytes()) std::memcpy(to.raw(), from.data, n);
@@ -94,7 +96,7 @@ void Frame::bind(Segment& segment, std::shared_ptr<const Layout> layout) {
     const bool earlier = p.root != id && l.places[p.root].depth < l.depth;
     switch (p.where) {
       case Where::constant:
-      case Where::known: v.data = const_cast<void*>(l.values[p.root]->raw()); break;
+      case Where::known: v.data = l.values[p.root] ? shifted(const_cast<void*>(l.values[p.root]->raw()), p.shift) : nullptr; break;
       case Where::input: segment.inputs.push_back({id, p.index}); break;
       case Where::output: segment.outputs.push_back({id, p.index}); break;
       case Where::state: segment.states.push_back({id, p.index}); break;
@@ -112,6 +114,8 @@ void Frame::bind(Segment& segment, std::shared_ptr<const Layout> layout) {
       case Where::unset: break;
     }
   }
+  // What lies in a root's memory comes after the root: a joined part is made, and placed, before its whole.
+  std::stable_partition(segment.outputs.begin(), segment.outputs.end(), [&](Patch p) { return l.places[p.value].root == p.value; });
   bind_contexts(segment);
 }
 
@@ -150,9 +154,9 @@ void Frame::patch(Segment& segment, std::span<const Datum* const> inputs, std::s
     const Tensor& t = inputs[p.index]->tensor();
     Tensor& copy = contiguous_inputs_[p.index];
     if (!t.contiguous() && l.places[p.value].root == p.value) copy = t.to_contiguous();
-    views_[p.value].data = const_cast<void*>(t.contiguous() ? t.raw() : copy.raw());
+    views_[p.value].data = shifted(const_cast<void*>(t.contiguous() ? t.raw() : copy.raw()), l.places[p.value].shift);
   }
-  for (Patch p : segment.states) views_[p.value].data = state_->values[p.index].raw();
+  for (Patch p : segment.states) views_[p.value].data = shifted(state_->values[p.index].raw(), l.places[p.value].shift);
   for (Patch p : segment.outputs) {
     const Place& place = l.places[p.value];
     if (place.root == p.value && place.depth == l.depth) {
@@ -160,7 +164,7 @@ void Frame::patch(Segment& segment, std::span<const Datum* const> inputs, std::s
       if (!bound.empty() && bound[p.index]) check_bound(p.index, outputs[p.index], value.dtype, value.shape);
       else outputs[p.index] = Datum(fresh(output_cache_[p.index], value.dtype, value.shape));
     }
-    views_[p.value].data = const_cast<void*>(outputs[p.index].tensor().raw());
+    views_[p.value].data = shifted(const_cast<void*>(outputs[p.index].tensor().raw()), place.shift);
   }
   for (int id : segment.strings) {
     Tensor& t = owned_[id];
@@ -169,7 +173,7 @@ void Frame::patch(Segment& segment, std::span<const Datum* const> inputs, std::s
     views_[id].data = t.raw();
   }
   for (int id : segment.owned) views_[id] = {owned_[id].raw(), &l.places[id].shape, l.places[id].dtype};
-  for (Patch p : segment.aliases) views_[p.value].data = views_[p.index].data;
+  for (Patch p : segment.aliases) views_[p.value].data = shifted(views_[p.index].data, l.places[p.value].shift);
 }
 
 void Frame::execute(Segment& segment) {

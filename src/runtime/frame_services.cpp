@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "base/text.h"
 #include "runtime/body_runner.h"
 #include "runtime/frame.h"
 #include "runtime/text_bytes.h"
@@ -197,7 +198,15 @@ void Frame::profile_step(RunContext& c, const Layout& layout, size_t index) {
   const std::span<const Type* const> all(pointers);
   const Cost cost = cost_of(CostContext{*s.node, all.first(s.inputs.size()), all.subspan(s.inputs.size())});
   auto ns = [](auto d) { return std::chrono::duration_cast<std::chrono::nanoseconds>(d).count(); };
-  options_->profile->push_back({s.node, ns(begin - started_), ns(end - begin), cost.flops, cost.bytes});
+  std::string shapes;
+  for (size_t i = 0; i < types.size(); ++i) {
+    if (i > 0) shapes += ' ';
+    if (i == s.inputs.size()) shapes += "-> ";
+    if (!all[i]) shapes += '-';
+    else if (types[i].is_static()) shapes += text(types[i].dtype, types[i].shape());
+    else shapes += '?';
+  }
+  options_->profile->push_back({s.node, ns(begin - started_), ns(end - begin), cost.flops, cost.bytes, std::move(shapes)});
 }
 
 bool Frame::same_open(const Layout& parent, const std::vector<Type>& key) const {

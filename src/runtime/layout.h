@@ -13,6 +13,9 @@
 
 namespace outpost {
 
+// Elements: what follows from larger values is computed by the run, or folded when the model opens, but not by a plan.
+inline constexpr int64_t planned_value_limit = 4096;
+
 enum class Where : uint8_t {
   unset,     // not reached yet (waits for a data-dependent shape)
   arena,     // in this segment's arena, at `offset`
@@ -31,7 +34,8 @@ struct Place {
   int depth = 0;        // the segment that placed it
   int root = -1;        // the value whose memory it shares (itself when it has its own)
   int index = -1;
-  size_t offset = 0;
+  size_t shift = 0;     // bytes from the root's beginning
+  size_t offset = 0;    // bytes from the arena's beginning
   DType dtype = DType::undefined;
   Shape shape;
 };

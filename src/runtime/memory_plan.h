@@ -1,5 +1,6 @@
-// Offsets in one arena for blocks that live from one step to another: greedy by size, largest first, each at the lowest
-// offset where nothing that lives at the same time is in the way (Pisarchyk & Lee 2020, arXiv 2001.03288).
+// Offsets in one arena for blocks that live from one step to another: greedily, each into the tightest gap between those
+// that live at the same time, largest first (Pisarchyk & Lee 2020, arXiv 2001.03288). Where that misses the lower bound,
+// other orders are tried (by area, by the fullest step, by time) and the best is kept.
 #pragma once
 #include <cstddef>
 #include <vector>

@@ -5,8 +5,10 @@
 
 #include <algorithm>
 
+#include "base/text.h"
 #include "runtime/frame.h"
 #include "runtime/layout.h"
+#include "runtime/prepare.h"
 
 namespace outpost {
 
@@ -21,7 +23,7 @@ size_t default_memory_limit() noexcept {
 
 Program::~Program() = default;
 
-std::shared_ptr<const Program> Program::compile(std::shared_ptr<const Graph> graph, const ProgramOptions& options) {
+std::shared_ptr<const Program> Program::compile(std::shared_ptr<const Graph> graph, const ProgramOptions& options, const Preparation& how) {
   std::shared_ptr<Program> p(new Program);
   Graph& g = const_cast<Graph&>(*graph);  // ids are not part of what a graph means
   p->value_count_ = g.renumber();
@@ -31,7 +33,7 @@ std::shared_ptr<const Program> Program::compile(std::shared_ptr<const Graph> gra
   for (const auto& v : g.values()) {
     if (v->id() < 0) continue;
     p->values_[v->id()] = v.get();
-    if (v->is_constant()) p->constants_[v->id()] = &v->constant();
+    if (v->is_constant()) p->constants_[v->id()] = &v->stored();
   }
   for (const Value* v : g.inputs()) {
     auto state = std::find_if(g.states.begin(), g.states.end(), [&](const StateVariable& s) { return s.read == v; });
@@ -47,18 +49,14 @@ std::shared_ptr<const Program> Program::compile(std::shared_ptr<const Graph> gra
     step.node = node.get();
     step.def = node->def;
     if (!step.def || !step.def->run) fail(ErrorCode::unsupported, node->label(), ": operator has no implementation");
-    std::vector<const Tensor*> constants;
-    for (const Value* v : node->inputs()) {
-      step.inputs.push_back(v ? v->id() : -1);
-      constants.push_back(v && v->is_constant() ? &v->constant() : nullptr);
-    }
+    for (const Value* v : node->inputs()) step.inputs.push_back(v ? v->id() : -1);
     for (const Value* v : node->outputs()) step.outputs.push_back(v ? v->id() : -1);
-    if (step.def->prepare) step.prepared = step.def->prepare(PrepareContext{*node, constants, options.threads});
     for_each_subgraph(*node, [&](const std::string& attribute, const std::shared_ptr<Graph>& body) {
-      step.bodies.emplace_back(attribute, compile(body, options));
+      step.bodies.emplace_back(attribute, compile(body, options, {how.store, how.let_go, text(how.path, p->steps_.size(), '.', attribute, '.')}));
     });
     p->steps_.push_back(std::move(step));
   }
+  prepare_steps(g, p->steps_, options.threads, how);
   p->graph_ = std::move(graph);
   return p;
 }

@@ -26,10 +26,18 @@ struct ProgramOptions {
   bool debug_fill = false;     // fill the arena with NaN bytes before each run: finds reads of what was not written
 };
 
+// How compile() prepares the steps.
+struct Preparation {
+  PackedStore* store = nullptr;  // of packed weights; null: memory of their own
+  bool let_go = false;           // the graph is the program's alone: constants that only packed forms stand for lose their memory
+  std::string path = {};         // of a body within the program
+};
+
 struct StepProfile {
   const Node* node;
   int64_t start_ns, duration_ns;  // start since the run began
   double flops, bytes;
+  std::string shapes;             // of inputs and outputs, "f32[2,3] f32[3] -> f32[2,3]"
 };
 
 struct ExecuteOptions {
@@ -52,7 +60,7 @@ struct StepInfo {
 class Program {
  public:
   // Every node must have a `run` (passes/expand.h sees to it). Throws Error.
-  static std::shared_ptr<const Program> compile(std::shared_ptr<const Graph> graph, const ProgramOptions& options);
+  static std::shared_ptr<const Program> compile(std::shared_ptr<const Graph> graph, const ProgramOptions& options, const Preparation& how = {});
   ~Program();
 
   // Inputs in the graph's order (without state variables). `outputs` has one entry per graph output; one whose `bound`
@@ -66,7 +74,8 @@ class Program {
   const std::vector<StepInfo>& steps() const noexcept { return steps_; }
   int value_count() const noexcept { return value_count_; }
   int input_count() const noexcept { return static_cast<int>(input_ids_.size()); }
-  const Tensor* constant(int id) const noexcept { return constants_[id]; }
+  // Null where there is none or where only its packed form is left.
+  const Tensor* constant(int id) const noexcept { return constants_[id] && !is_let_go(*constants_[id]) ? constants_[id] : nullptr; }
 
   // The plan for these input types, from the cache or made now. Throws Error when the operators refuse the shapes.
   std::shared_ptr<const Layout> layout(std::vector<Type> inputs) const;

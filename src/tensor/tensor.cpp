@@ -1,4 +1,6 @@
 // Tensor: owning, borrowed and shared memory, and the copies that make strided views contiguous.
+#include <sys/mman.h>
+
 #include <cstdlib>
 #include <cstring>
 #include <mutex>
@@ -24,9 +26,24 @@ Allocator current_allocator() noexcept {
   return allocator;
 }
 
+// Large memory comes from the system and goes back there at once; in large pages where it has them, which cost a
+// five-hundredth of the faults and of the address translations.
+constexpr size_t mapped_bytes = size_t{4} << 20;
+
+std::shared_ptr<void> map_bytes(size_t bytes) {
+  void* data = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (data == MAP_FAILED) return nullptr;
+#if defined(MADV_HUGEPAGE)
+  ::madvise(data, bytes, MADV_HUGEPAGE);
+#endif
+  return {data, [bytes](void* p) { ::munmap(p, bytes); }};
+}
+
 std::shared_ptr<void> own_bytes(size_t bytes) {
   const size_t rounded = bytes == 0 ? alignment : (bytes + alignment - 1) / alignment * alignment;
   const Allocator from = current_allocator();
+  if (!from.allocate && bytes >= mapped_bytes && bytes <= most_bytes)
+    if (auto mapped = map_bytes(rounded)) return mapped;
   void* data = nullptr;
   if (bytes <= most_bytes)
     data = from.allocate ? from.allocate(rounded, alignment, from.context) : std::aligned_alloc(alignment, rounded);

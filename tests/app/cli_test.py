@@ -98,6 +98,34 @@ class Cli(unittest.TestCase):
         self.assertIn("Conv", json.loads(self.run_it("inspect", self.model, "--json"))["operators"])
         self.assertGreater(len(json.loads(self.run_it("operators", "--json"))), 100)
 
+    def test_profile(self):
+        shown = self.run_it("profile", self.model, "--runs", 3, "--plot", "roofline.svg", "--trace", "steps.json")
+        self.assertRegex(shown, r"this machine: \d+ GFLOP/s")
+        self.assertIn("█", shown)
+        drawn = (self.folder / "roofline.svg").read_text()
+        self.assertTrue(drawn.startswith("<svg") and drawn.endswith("</svg>\n"))
+        self.run_it("profile", self.model, "--runs", 2, "--plot", "roofline.png")
+        self.assertEqual((self.folder / "roofline.png").read_bytes()[:4], b"\x89PNG")
+        self.run_it("profile", self.model, "--plot", "roofline.gif", status=1)
+        report = json.loads(self.run_it("profile", self.model, "--runs", 3, "--json"))
+        self.assertGreater(report["peak_gflops"], 0)
+        self.assertAlmostEqual(sum(s["share"] for s in report["steps"]), 1, places=6)
+        self.assertEqual(sum(o["steps"] for o in report["operators"]), len(report["steps"]))
+        slices = [e for e in json.loads((self.folder / "steps.json").read_text())["traceEvents"] if e["ph"] == "X"]
+        self.assertEqual(len(slices), len(report["steps"]))
+
+    def test_run_writes_a_trace(self):
+        self.run_it("run", self.model, "square.ppm", "--profile", "trace.json")
+        events = json.loads((self.folder / "trace.json").read_text())["traceEvents"]
+        step = next(e for e in events if e["ph"] == "X")
+        self.assertLessEqual({"op", "shapes", "flops", "bytes", "GFLOP/s", "threads"}, set(step["args"]))
+        self.assertIn("->", step["args"]["shapes"])
+
+    def test_cache(self):
+        first = self.run_it("run", self.model, "square.ppm", "--cache", "prepared", "--json")
+        self.assertEqual(len(list((self.folder / "prepared").iterdir())), 1)
+        self.assertEqual(self.run_it("run", self.model, "square.ppm", "--cache", "prepared", "--json"), first)
+
     def test_convert(self):
         self.run_it("convert", self.model, "--out", "half.onnx", "--weights", "fp16")
         self.assertIn("square", self.run_it("run", "half.onnx", "square.ppm", "--top", 1, "--labels", "names.txt"))
@@ -113,7 +141,7 @@ class Cli(unittest.TestCase):
         (self.folder / "broken.onnx").write_bytes(self.model.read_bytes()[:500])
         self.run_it("run", "broken.onnx", "square.ppm", status=1)
         self.assertIn("memory limit", self.run_it("run", self.model, "square.ppm", "--memory-limit", "10kB", status=1))
-        for command in ("run", "bench", "inspect", "operators", "convert", "verify", "tour"):
+        for command in ("run", "bench", "profile", "inspect", "operators", "convert", "verify", "tour"):
             self.assertIn("Example", self.run_it(command, "--help"))
         self.assertRegex(self.run_it("--version"), r"^outpost \d+\.\d+\.\d+$")
 

@@ -97,7 +97,7 @@ void Importer::add_initializers(const GraphProto& proto, Scope& scope) {
     auto state = states_by_input_.find(item.name);
     const bool is_input = scope.values.count(item.name) > 0;  // which may override it
     if (is_input && state == states_by_input_.end()) return;
-    Tensor tensor = sparse ? tensors_.sparse_tensor(item.bytes) : tensors_.tensor(item.bytes);
+    Tensor tensor = sparse ? tensors_.sparse_tensor(item.bytes) : is_input ? tensors_.tensor(item.bytes) : tensors_.constant(item.bytes);
     if (is_input) {
       states_[state->second].initial = std::move(tensor);
       return;
@@ -246,7 +246,7 @@ std::shared_ptr<Graph> Importer::subgraph(const GraphProto& proto, const Scope& 
     auto* outside = origin.values.at(name);
     auto& local = scope.values[name];
     if (!outside) local = nullptr;
-    else if (outside->is_constant()) local = graph->add_constant(outside->constant(), graph->unique_name(outside->name));
+    else if (outside->is_constant()) local = graph->add_constant(outside->stored(), graph->unique_name(outside->name));
     else local = inside.at(outside);
   }
   add_initializers(proto, scope);

@@ -124,7 +124,7 @@ class ModelWriter {
       if (!names.is_outer(input)) value_info(graph_field::input, names.of(input), input->type);
     for (size_t i = 0; i < graph.outputs.size(); ++i) value_info(graph_field::output, names.outputs()[i], graph.outputs[i]->type);
     for (const auto& value : graph.values())
-      if (value->is_constant() && !names.is_outer(value.get())) initializer(value->constant(), names.of(value.get()));
+      if (value->is_constant() && !names.is_outer(value.get())) initializer(value->stored(), names.of(value.get()));
     for (const auto& state : graph.states) {
       if (state.initial.defined()) initializer(state.initial, names.of(state.read));
       if (std::count(graph.outputs.begin(), graph.outputs.end(), state.write) == 0) value_info(graph_field::output, names.of(state.write), state.write->type);
@@ -207,7 +207,7 @@ class ModelWriter {
 uint64_t constant_bytes(const Graph& graph) {
   uint64_t bytes = 0;
   for (const auto& value : graph.values())
-    if (value->is_constant()) bytes += value->constant().bytes();
+    if (value->is_constant()) bytes += value->stored().bytes();
   for (const auto& node : graph.nodes())
     for_each_subgraph(*node, [&](const std::string&, const std::shared_ptr<Graph>& body) { bytes += constant_bytes(*body); });
   return bytes;

@@ -36,6 +36,11 @@ Storage storage_of(DType dtype) {
   }
 }
 
+// Weights from here on are worth leaving where they lie; what shape rules and passes read by value is smaller.
+constexpr size_t large_constant = size_t{64} << 10;
+
+bool is_float(DType t) { return t == DType::f32 || t == DType::f64 || t == DType::f16 || t == DType::bf16; }
+
 size_t alignment_of(DType dtype) {
   int width = bits(dtype) / 8;
   if (dtype == DType::complex64 || dtype == DType::complex128) width /= 2;
@@ -118,11 +123,11 @@ TensorReader::Header TensorReader::header(std::string_view bytes) {
   return h;
 }
 
-Tensor TensorReader::tensor(std::string_view bytes) {
+Tensor TensorReader::tensor(std::string_view bytes, bool anywhere) {
   Header h = header(bytes);
   if (h.dtype == DType::string) return strings(h, bytes);
-  if (h.is_external) return external(h);
-  if (h.has_raw) return raw(h, h.raw, source_.owner);
+  if (h.is_external) return external(h, anywhere);
+  if (h.has_raw) return raw(h, h.raw, source_.owner, anywhere);
   return typed(h, bytes);
 }
 
@@ -131,11 +136,12 @@ Tensor TensorReader::allocate(const Header& h) {
   return Tensor(h.dtype, h.shape);
 }
 
-Tensor TensorReader::raw(const Header& h, std::string_view raw, const std::shared_ptr<const void>& owner) {
+Tensor TensorReader::raw(const Header& h, std::string_view raw, const std::shared_ptr<const void>& owner, bool anywhere) {
   if (raw.size() != h.bytes)
     fail(ErrorCode::invalid_model, source_.label, ": tensor '", h.name, "': ", raw.size(), " bytes of data, but ",
          h.dtype, h.shape, " takes ", h.bytes);
-  bool aligned = reinterpret_cast<uintptr_t>(raw.data()) % alignment_of(h.dtype) == 0;
+  const bool large = anywhere && h.bytes >= large_constant && is_float(h.dtype);
+  bool aligned = large || reinterpret_cast<uintptr_t>(raw.data()) % alignment_of(h.dtype) == 0;
   bool usable = h.dtype != DType::boolean || holds_only_bools(raw);
   if (owner && aligned && usable && h.bytes > 0)
     return Tensor::share(std::const_pointer_cast<void>(owner), const_cast<char*>(raw.data()), h.dtype, h.shape);
@@ -146,7 +152,7 @@ Tensor TensorReader::raw(const Header& h, std::string_view raw, const std::share
   return result;
 }
 
-Tensor TensorReader::external(const Header& h) {
+Tensor TensorReader::external(const Header& h, bool anywhere) {
   auto refuse = [&](const auto&... what) {
     fail(ErrorCode::invalid_model, source_.label, ": tensor '", h.name, "': ", what...);
   };
@@ -158,7 +164,7 @@ Tensor TensorReader::external(const Header& h) {
   uint64_t length = h.length.empty() ? h.bytes : parse_count(source_, h.name, "length", h.length);
   if (offset > size || length > size - offset)
     refuse("external data at ", offset, " of ", length, " bytes lies beyond the end of '", h.location, "' (", size, " bytes)");
-  return raw(h, file->text().substr(offset, length), file);
+  return raw(h, file->text().substr(offset, length), file, anywhere);
 }
 
 Tensor TensorReader::typed(const Header& h, std::string_view bytes) {

@@ -15,16 +15,19 @@ class TensorReader {
   TensorReader(const Source& source, Budget& budget, ExternalData* external)
       : source_(source), budget_(budget), external_(external) {}
 
-  Tensor tensor(std::string_view bytes);
+  Tensor tensor(std::string_view bytes) { return tensor(bytes, false); }
+  // A graph's constant: large weights stay in the file even where it has them at an odd address (Value::stored).
+  Tensor constant(std::string_view bytes) { return tensor(bytes, true); }
   Tensor sparse_tensor(std::string_view bytes);  // in dense form
   // A TensorProto, SparseTensorProto, SequenceProto, OptionalProto or MapProto.
   Datum datum(std::string_view bytes, Type::Kind kind) { return datum(bytes, kind, 0); }
 
  private:
   struct Header;
+  Tensor tensor(std::string_view bytes, bool anywhere);
   Header header(std::string_view bytes);
-  Tensor raw(const Header& h, std::string_view raw, const std::shared_ptr<const void>& owner);
-  Tensor external(const Header& h);
+  Tensor raw(const Header& h, std::string_view raw, const std::shared_ptr<const void>& owner, bool anywhere);
+  Tensor external(const Header& h, bool anywhere);
   Tensor typed(const Header& h, std::string_view bytes);
   Tensor strings(const Header& h, std::string_view bytes);
   Tensor allocate(const Header& h);

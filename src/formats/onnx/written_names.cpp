@@ -13,11 +13,11 @@ WrittenNames::WrittenNames(const Graph& body, const Node& node, const WrittenNam
   for (size_t i = 0; i < captures; ++i)
     borrow(body.inputs()[first + i], outer.of(node.input(node.arity() + static_cast<int>(i))));
   for (const auto& value : body.values()) {
-    if (!value->is_constant() || value->constant().count() == 0) continue;
+    if (!value->is_constant() || value->stored().count() == 0) continue;
     for (auto* scope = &outer; scope; scope = scope->outer_) {
-      auto at = scope->constants_.find(value->constant().raw());
+      auto at = scope->constants_.find(value->stored().raw());
       if (at == scope->constants_.end()) continue;
-      const Tensor &ours = value->constant(), &theirs = at->second->constant();
+      const Tensor &ours = value->stored(), &theirs = at->second->stored();
       if (ours.dtype() == theirs.dtype() && ours.shape() == theirs.shape() && ours.strides() == theirs.strides()) borrow(value.get(), scope->of(at->second));
       break;
     }
@@ -62,7 +62,7 @@ void WrittenNames::add(const Graph& graph, size_t captures) {
   for (const auto& value : graph.values()) {
     const bool live = value->is_constant() || value->producer();
     if (live && !names_.count(value.get())) names_[value.get()] = fresh(value->name);
-    if (value->is_constant() && !borrowed_.count(value.get())) constants_.emplace(value->constant().raw(), value.get());
+    if (value->is_constant() && !borrowed_.count(value.get())) constants_.emplace(value->stored().raw(), value.get());
   }
 }
 

@@ -78,8 +78,9 @@ std::shared_ptr<const void> prepare(const PrepareContext& c) {
     kernels::BlockedConv conv = with_weights(w->shape(), p->groups, x.rank() == 4);
     const int64_t ones[2] = {1, 1};
     conv.window = resolve_window(p->window, 2, ones, w->shape().data() + 2);
-    p->packed = Tensor(DType::u8, {static_cast<int64_t>(kernels::kernels().conv_blocked_pack_bytes(conv))});
-    kernels::kernels().conv_blocked_pack(conv, w->data<float>(), p->packed.raw());
+    const kernels::Kernels& k = kernels::kernels();
+    p->packed = c.packed("w", k.conv_blocked_pack_bytes(conv), [&](void* packed) { k.conv_blocked_pack(conv, w->data<float>(), packed); });
+    c.consumed(1);
   }
   if (bias && native(*p, bias->dtype())) {
     p->bias = Tensor(DType::f32, {blocks_of(bias->count(), p->block) * p->block});

@@ -74,7 +74,7 @@ void infer(InferContext& c) {
 }
 
 struct Prepared {
-  std::shared_ptr<void> weights;  // packed, when constant
+  std::shared_ptr<const void> weights;  // packed, when constant
 };
 
 kernels::Gemm projection(DType dtype, int64_t rows, int64_t inner, int64_t columns) {
@@ -93,7 +93,8 @@ std::shared_ptr<const void> prepare(const PrepareContext& c) {
   if (const Tensor* w = c.constant(w_input)) {
     kernels::Gemm g = projection(w->dtype(), 1, w->shape()[0], w->shape()[1]);
     g.b = w->raw();
-    p->weights = pack_right(g);
+    p->weights = pack_right(c, "w", g);
+    c.consumed(w_input);
   }
   return p;
 }

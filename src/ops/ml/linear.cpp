@@ -16,7 +16,7 @@ struct Linear {
   int64_t targets = 1, features = 0;
   PostTransform post = PostTransform::none;
   std::vector<float> weights, intercepts;  // (targets, features), (targets)
-  std::shared_ptr<void> packed;
+  std::shared_ptr<const void> packed;
   Labels labels;
   bool second_class = false;  // one score for two classes
 };
@@ -60,7 +60,7 @@ std::shared_ptr<Linear> prepare(const PrepareContext& c, int64_t targets) {
   l->intercepts = c.attributes().reals("intercepts");
   l->features = static_cast<int64_t>(l->weights.size()) / targets;
   l->post = ml::post_transform(c.node);
-  l->packed = pack_right(product(*l, 1));
+  l->packed = pack_right(c, "w", product(*l, 1));
   return l;
 }
 

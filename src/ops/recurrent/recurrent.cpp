@@ -148,7 +148,9 @@ class Direction {
     if (c_.has(peephole_input)) read(&c_.in(peephole_input), d_ * 3 * e_.hidden, 3 * e_.hidden, walk_.peephole);
 
     const View &w = c_.in(w_input), &r = c_.in(r_input);
-    const auto at = [](const View& v, int64_t element) { return static_cast<const std::byte*>(v.data) + bytes_for(v.dtype, element); };
+    const auto at = [](const View& v, int64_t element) {  // null when only the packed form is left
+      return v.data ? static_cast<const std::byte*>(v.data) + bytes_for(v.dtype, element) : nullptr;
+    };
     input_product_ = input_product(e_, dtype_, w.dtype);
     input_product_.epilogue.column_bias = walk_.bias;
     input_product_.b = at(w, d_ * e_.width() * e_.input);
@@ -237,18 +239,20 @@ void pack_weights(const PrepareContext& c, Recurrent& def) {
     if (w) {
       e.input = w->shape()[2];
       Gemm g = input_product(e, w->dtype(), w->dtype());
-      g.b = static_cast<const std::byte*>(w->raw()) + bytes_for(w->dtype(), d * e.width() * e.input);
-      def.packed_w.push_back(pack_right(g));
+      if (w->raw()) g.b = static_cast<const std::byte*>(w->raw()) + bytes_for(w->dtype(), d * e.width() * e.input);
+      def.packed_w.push_back(pack_right(c, text("w", d), g));
     }
     int64_t row = d * e.width();
     for (int64_t part : def.parts) {
       if (!r) break;
       Gemm g = state_product(e, part, r->dtype());
-      g.b = static_cast<const std::byte*>(r->raw()) + bytes_for(r->dtype(), row * e.hidden);
-      def.packed_r.push_back(pack_right(g));
+      if (r->raw()) g.b = static_cast<const std::byte*>(r->raw()) + bytes_for(r->dtype(), row * e.hidden);
+      def.packed_r.push_back(pack_right(c, text("r", def.packed_r.size()), g));
       row += part;
     }
   }
+  c.consumed(w_input);
+  c.consumed(r_input);
 }
 
 template <class T>

@@ -32,7 +32,7 @@ struct Recurrent {
   double clip = 0;  // 0: none
   std::vector<Squash> squashes;
   std::vector<int64_t> parts;                // rows of R that are multiplied together
-  std::vector<std::shared_ptr<void>> packed_w, packed_r;  // per direction (and part); empty if not constant
+  std::vector<std::shared_ptr<const void>> packed_w, packed_r;  // per direction (and part); empty if not constant
 };
 
 std::shared_ptr<Recurrent> prepare(const PrepareContext&, int gates, std::initializer_list<Squash::Kind> squashes);

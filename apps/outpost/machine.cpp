@@ -1,0 +1,100 @@
+// Independent chains of fused multiply-adds, one loop per register width; sums over a buffer larger than any cache.
+// Every thread works on its own; the best of a few short rounds counts, since others may use the machine too.
+#include "machine.h"
+
+#include <algorithm>
+#include <string_view>
+#include <vector>
+
+#include "base/thread_pool.h"
+#include "kernels/kernels.h"
+#include "terminal.h"
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#elif defined(__aarch64__)
+#include <arm_neon.h>
+#endif
+
+namespace outpost::cli {
+namespace {
+
+constexpr int chains = 12;  // enough to cover a latency of 4 to 6 at two a cycle
+
+// A loop of `rounds` times `chains` multiply-adds; returns its flops. The sum is looked at so that nothing is dropped.
+#define OUTPOST_PEAK_LOOP(function, attribute, V, splat, multiply_add, lane)        \
+  attribute double function(long rounds) {                                          \
+    V sums[chains];                                                                 \
+    for (int i = 0; i < chains; ++i) sums[i] = splat(static_cast<float>(i));        \
+    const V a = splat(0.999f), b = splat(0.001f);                                   \
+    for (long r = 0; r < rounds; ++r)                                               \
+      for (int i = 0; i < chains; ++i) sums[i] = multiply_add(sums[i], a, b);       \
+    volatile float sink = 0;                                                        \
+    for (int i = 0; i < chains; ++i) sink = sink + lane(sums[i]);                   \
+    return 2.0 * static_cast<double>(rounds) * chains * (sizeof(V) / sizeof(float)); \
+  }
+
+float lane_of(const void* v) { return *static_cast<const float*>(v); }
+#define OUTPOST_LANE(v) lane_of(&(v))
+
+#if defined(__x86_64__)
+#define OUTPOST_SSE_ADD(s, a, b) _mm_add_ps(_mm_mul_ps(s, a), b)
+OUTPOST_PEAK_LOOP(loop_avx512, __attribute__((target("avx512f"))), __m512, _mm512_set1_ps, _mm512_fmadd_ps, OUTPOST_LANE)
+OUTPOST_PEAK_LOOP(loop_avx2, __attribute__((target("avx2,fma"))), __m256, _mm256_set1_ps, _mm256_fmadd_ps, OUTPOST_LANE)
+OUTPOST_PEAK_LOOP(loop_generic, , __m128, _mm_set1_ps, OUTPOST_SSE_ADD, OUTPOST_LANE)
+#elif defined(__aarch64__)
+#define OUTPOST_NEON_ADD(s, a, b) vfmaq_f32(b, s, a)
+OUTPOST_PEAK_LOOP(loop_generic, , float32x4_t, vdupq_n_f32, OUTPOST_NEON_ADD, OUTPOST_LANE)
+#else
+#define OUTPOST_SAME(x) (x)
+#define OUTPOST_PLAIN_ADD(s, a, b) ((s) * (a) + (b))
+OUTPOST_PEAK_LOOP(loop_generic, , float, OUTPOST_SAME, OUTPOST_PLAIN_ADD, OUTPOST_LANE)
+#endif
+
+using Loop = double (*)(long);
+
+Loop loop_of_kernels() {
+#if defined(__x86_64__)
+  const std::string_view isa = kernels::kernels().isa;
+  if (isa.starts_with("avx512")) return loop_avx512;
+  if (isa.starts_with("avx2")) return loop_avx2;
+#endif
+  return loop_generic;
+}
+
+template <class F>
+double rate(int threads, int rounds, F work) {  // of the best round: work(thread) returns what was done
+  double best = 0;
+  for (int r = 0; r < rounds; ++r) {
+    std::vector<double> done(static_cast<size_t>(threads));
+    const double begin = seconds_now();
+    ThreadPool::process().run(threads, threads, [&](int64_t t) { done[static_cast<size_t>(t)] = work(static_cast<size_t>(t)); });
+    const double took = std::max(1e-9, seconds_now() - begin);
+    double sum = 0;
+    for (const double d : done) sum += d;
+    best = std::max(best, sum / took);
+  }
+  return best;
+}
+
+}  // namespace
+
+MachinePeaks measure_machine(int threads) {
+  const Loop loop = loop_of_kernels();
+  MachinePeaks peaks;
+  peaks.gflops = rate(threads, 12, [&](size_t) { return loop(400'000); }) / 1e9;
+  const std::vector<uint64_t> memory((size_t{128} << 20) / sizeof(uint64_t), 1);
+  const size_t part = memory.size() / static_cast<size_t>(threads);
+  peaks.gigabytes_second = rate(threads, 4, [&](size_t t) {
+    uint64_t sums[8] = {};
+    const uint64_t* from = memory.data() + t * part;
+    for (size_t i = 0; i + 8 <= part; i += 8)
+      for (size_t k = 0; k < 8; ++k) sums[k] += from[i + k];
+    volatile uint64_t sink = sums[0] + sums[1] + sums[2] + sums[3] + sums[4] + sums[5] + sums[6] + sums[7];
+    (void)sink;
+    return static_cast<double>(part * sizeof(uint64_t));
+  }) / 1e9;
+  return peaks;
+}
+
+}  // namespace outpost::cli
