@@ -20,6 +20,7 @@
   FAMILY(conv)                          \
   FAMILY(conv_transpose)                \
   FAMILY(conv_blocked)                  \
+  FAMILY(winograd)                      \
   FAMILY(pool_blocked)
 
 // Families of one extension, which replace entries of the table they extend: <name>.vnni.cpp and <name>.bf16.cpp.
