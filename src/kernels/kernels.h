@@ -124,6 +124,8 @@ struct Kernels {
   void (*average_pool)(const Pool&, int64_t plane_begin, int64_t plane_end);
 
   // ---- the same on channel blocks of vector_bytes / 4 (conv_blocked.h)
+  // The fastest algorithm for the shape; a window whose extents are 0 is taken as large.
+  BlockedAlgorithm (*conv_blocked_algorithm)(const BlockedConv&);
   size_t (*conv_blocked_pack_bytes)(const BlockedConv&);
   void (*conv_blocked_pack)(const BlockedConv&, const float* weights, void* packed);
   int64_t (*conv_blocked_tiles)(const BlockedConv&);

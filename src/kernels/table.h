@@ -21,6 +21,7 @@
   FAMILY(conv)                          \
   FAMILY(conv_transpose)                \
   FAMILY(conv_blocked)                  \
+  FAMILY(winograd)                      \
   FAMILY(pool_blocked)                  \
   FAMILY(conv_int8)                     \
   FAMILY(depthwise_int8)
