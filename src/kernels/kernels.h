@@ -9,6 +9,7 @@
 
 #include <string_view>
 
+#include "kernels/attention.h"
 #include "kernels/conv.h"
 #include "kernels/conv_blocked.h"
 #include "kernels/gemm.h"
@@ -101,6 +102,11 @@ struct Kernels {
   void (*gemm_int8)(const GemmInt8&, int64_t tile_begin, int64_t tile_end, void* scratch);
   size_t (*gemm_int8_pack_b_bytes)(const GemmInt8&);
   void (*gemm_int8_pack_b)(const GemmInt8&, void* packed);
+
+  // ---- attention (attention.h): tiles and scratch as above
+  int64_t (*attention_tiles)(const Attention&);
+  size_t (*attention_scratch_bytes)(const Attention&);
+  void (*attention)(const Attention&, int64_t tile_begin, int64_t tile_end, void* scratch);
 
   // ---- convolution and pooling (conv.h); tiles and scratch as above. Packing reads the shape only.
   size_t (*conv_pack_bytes)(const Conv&);

@@ -14,6 +14,7 @@
   FAMILY(gemm_int8)                     \
   FAMILY(reduce)                        \
   FAMILY(normalize)                     \
+  FAMILY(attention)                     \
   FAMILY(mix)                           \
   FAMILY(move)                          \
   FAMILY(pool)                          \

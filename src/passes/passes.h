@@ -52,11 +52,16 @@ int fold_constants(Graph&);      // nodes whose inputs are all constant, unless 
 int drop_unused_outputs(Graph&); // optional outputs that nobody reads
 int remove_dead(Graph&);         // nodes and constants that nobody reads
 // Recognise:
+int recognise_normalization(Graph&);  // LayerNormalization and RMSNormalization from parts
+int recognise_gelu(Graph&);           // Gelu from parts, and com.microsoft's forms with a bias
+int recognise_attention(Graph&);      // Attention from parts, with masks, caps, grouped heads
 int recognise_activations(Graph&);  // Swish, HardSwish, Mish, Clip and kin from their parts
 
 // Fuse:
 int fold_affine(Graph&);         // batch normalisation and arithmetic per channel go into weights
 int fuse_conv(Graph&);           // Conv + residual + activation
+int recognise_skip_normalization(Graph&);  // Add + LayerNormalization
+int pack_attention(Graph&);      // one projection for queries, keys and values
 int fuse_linear(Graph&);         // MatMul or Gemm + bias + residual + activation
 // Layout:
 int block_layout(Graph&);        // channel blocks for convolutions, poolings and what stands between them

@@ -1,4 +1,5 @@
-// One tile: a block of queries of one head against all keys it may see, block by block.
+// One tile: a block of queries of one head against all keys it may see, block by block. In f64, and where the scores
+// are wanted too; all else is the kernel's (attend_kernel.h).
 #include "ops/attention/attend.h"
 
 #include <algorithm>
@@ -7,6 +8,7 @@
 #include <limits>
 
 #include "kernels/kernels.h"
+#include "ops/attention/attend_kernel.h"
 #include "ops/carve.h"
 #include "tensor/convert.h"
 
@@ -345,10 +347,27 @@ void attend_as(const RunContext& c, const Attend& a, void* scratch) {
 
 size_t attend_scratch_bytes(const Attend& a, int threads) {
   const Cut cut(a);
-  return (a.q.dtype == DType::f64 ? room_bytes<double>(a, cut) : room_bytes<float>(a, cut)) * static_cast<size_t>(threads);
+  // A mask of a rare type is seen at run time only.
+  const size_t plain = (a.q.dtype == DType::f64 ? room_bytes<double>(a, cut) : room_bytes<float>(a, cut)) * static_cast<size_t>(threads);
+  const std::optional<kernels::Attention> kernel = kernel_form(a);
+  return kernel ? std::max(plain, kernel_scratch_bytes(*kernel, threads)) : plain;
+}
+
+AttentionMask broadcast_mask(const View& m, int64_t keys) {
+  AttentionMask mask{m.data, m.dtype, 0, 0, 0, 1, 0};
+  int64_t stride = 1, *strides[] = {&mask.column, &mask.row, &mask.head, &mask.batch};
+  for (int i = 0; i < m.rank() && i < 4; ++i) {
+    const int64_t dim = m.dim(m.rank() - 1 - i);
+    *strides[i] = dim == 1 ? 0 : stride;
+    stride *= dim;
+  }
+  mask.column = m.rank() > 0 ? 1 : 0;
+  mask.columns = m.rank() > 0 ? m.dim(m.rank() - 1) : keys;
+  return mask;
 }
 
 void attend(const RunContext& c, const Attend& a, void* scratch) {
+  if (const std::optional<kernels::Attention> kernel = kernel_form(a)) return attend(c, *kernel, scratch);
   if (a.q.dtype == DType::f64) attend_as<double>(c, a, scratch);
   else attend_as<float>(c, a, scratch);
 }

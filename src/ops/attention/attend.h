@@ -23,6 +23,9 @@ struct AttentionMask {
   int64_t batch = 0, head = 0, row = 0, column = 1, columns = 0;
 };
 
+// A mask that broadcasts to (batch, heads, queries, keys); a short last axis hides the keys after it.
+AttentionMask broadcast_mask(const View&, int64_t keys);
+
 struct Attend {
   int64_t batch = 0, heads = 0, kv_heads = 0, queries = 0, keys = 0, head_size = 0, value_size = 0;
   AttentionOperand q, k, v, y;  // y.data is written; q, k, v all f64 or none

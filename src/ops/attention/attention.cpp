@@ -33,19 +33,6 @@ AttentionOperand cache_operand(const void* data, DType dtype, int64_t heads, int
   return {data, dtype, heads * rows * size, rows * size, size};
 }
 
-AttentionMask mask_of(const View& m, int64_t keys) {
-  AttentionMask mask{m.data, m.dtype, 0, 0, 0, 1, 0};
-  int64_t stride = 1, *strides[] = {&mask.column, &mask.row, &mask.head, &mask.batch};
-  for (int i = 0; i < m.rank() && i < 4; ++i) {
-    const int64_t dim = m.dim(m.rank() - 1 - i);
-    *strides[i] = dim == 1 ? 0 : stride;
-    stride *= dim;
-  }
-  mask.column = m.rank() > 0 ? 1 : 0;
-  mask.columns = m.rank() > 0 ? m.dim(m.rank() - 1) : keys;
-  return mask;
-}
-
 // Everything but what depends on memory. The same function serves planning (addresses null) and running.
 template <class Context>
 Attend describe(const Attributes& a, const Context& c, bool wants_scores) {
@@ -69,7 +56,7 @@ Attend describe(const Attributes& a, const Context& c, bool wants_scores) {
   t.left = left < 0 ? -1 : std::min(left, unbounded);
   t.right = right < 0 ? -1 : std::min(right, unbounded);
   if (a.integer("is_causal", 0) != 0) t.right = 0;
-  if (c.has(mask_input)) t.masks[0] = mask_of(c.in(mask_input), t.keys);
+  if (c.has(mask_input)) t.masks[0] = broadcast_mask(c.in(mask_input), t.keys);
   t.scores_mode = static_cast<int>(a.integer("qk_matmul_output_mode", 0));
   if (wants_scores) t.scores = &t;  // planning only asks whether
   return t;
