@@ -58,7 +58,7 @@ nlohmann::ordered_json measure(const Options& o, int threads) {
   options.precision = o.precision == "bf16" ? Precision::bf16 : Precision::f32;
   const Session session(model, options);
   const double opened = seconds(CLOCK_MONOTONIC);
-  const std::vector<Shape> shapes = input_shapes(model, o.shapes);
+  const std::vector<Shape> shapes = plannable_shapes(session, model, o.shapes);
   Binding binding(session);
   for (size_t i = 0; i < shapes.size(); ++i) {
     const TypeInfo& type = model.inputs()[i].type;
