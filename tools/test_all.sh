@@ -31,6 +31,7 @@ configuration "3 threads" OUTPOST_THREADS=3
 configuration "16 threads" OUTPOST_THREADS=16
 configuration "no passes" OUTPOST_PASSES=none
 configuration "memory filled with NaN" OUTPOST_DEBUG_FILL=nan
+counted "each pass off" tools/check_passes build/outpost
 
 say "sanitizers"
 export ASAN_OPTIONS=detect_stack_use_after_return=1:allocator_may_return_null=1 UBSAN_OPTIONS=print_stacktrace=1

@@ -70,7 +70,7 @@ nlohmann::ordered_json measure(const Options& o, int threads) {
   if (!o.cache.empty()) options.cache_directory = o.cache;
   const Session session(model, options);
   const double opened = seconds(CLOCK_MONOTONIC);
-  const std::vector<Shape> shapes = input_shapes(model, o.shapes);
+  const std::vector<Shape> shapes = plannable_shapes(session, model, o.shapes);
   Binding binding(session);
   for (size_t i = 0; i < shapes.size(); ++i) {
     const TypeInfo& type = model.inputs()[i].type;

@@ -56,7 +56,7 @@ Json report(const Options& o, const Model& model, const Session& session) {
   count_operators(*model.graph(), counts);
   r["operators"] = counts;
   r["parameters"] = model.parameter_count();
-  const std::vector<Shape> shapes = input_shapes(model, o.shapes);
+  const std::vector<Shape> shapes = plannable_shapes(session, model, o.shapes);
   Json given = Json::object();
   for (size_t i = 0; i < shapes.size(); ++i) given[model.inputs()[i].name] = std::vector<int64_t>(shapes[i].begin(), shapes[i].end());
   const PlanInfo plan = session.plan(shapes);

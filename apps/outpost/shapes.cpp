@@ -26,11 +26,11 @@ Shape parse_shape(const std::string& given, std::string_view dims) {
 
 }  // namespace
 
-std::vector<Shape> input_shapes(const Model& model, const std::vector<std::string>& given) {
+std::vector<Shape> input_shapes(const Model& model, const std::vector<std::string>& given, int64_t open) {
   std::vector<Shape> shapes;
   for (const ValueInfo& input : model.inputs()) {
     Shape shape;
-    for (const Dimension& d : input.type.shape) shape.push_back(d.size >= 0 ? d.size : 1);
+    for (const Dimension& d : input.type.shape) shape.push_back(d.size >= 0 ? d.size : shape.empty() ? 1 : open);
     shapes.push_back(std::move(shape));
   }
   for (const std::string& g : given) {
@@ -47,6 +47,23 @@ std::vector<Shape> input_shapes(const Model& model, const std::vector<std::strin
     shapes[static_cast<size_t>(it - inputs.begin())] = parse_shape(g, std::string_view(g).substr(eq + 1));
   }
   return shapes;
+}
+
+std::vector<Shape> plannable_shapes(const Session& session, const Model& model, const std::vector<std::string>& given) {
+  const bool open_dims = std::any_of(model.inputs().begin(), model.inputs().end(), [](const ValueInfo& v) {
+    return std::any_of(v.type.shape.begin(), v.type.shape.end(), [](const Dimension& d) { return d.size < 0; });
+  });
+  if (!open_dims) return input_shapes(model, given);
+  for (const int64_t open : {1, 32, 224, 640}) {
+    try {
+      std::vector<Shape> shapes = input_shapes(model, given, open);
+      session.plan(shapes);
+      return shapes;
+    } catch (const Error& e) {
+      if (open == 640) fail(e.code(), e.what(), "; say which shapes fit: --shape NAME=1x3x224x224");
+    }
+  }
+  return {};
 }
 
 Tensor stand_in(DType dtype, const Shape& shape) {

@@ -4,6 +4,10 @@
 
 #include "kernels/simd.h"
 
+#if defined(__aarch64__)
+#include <arm_neon.h>
+#endif
+
 namespace outpost::kernels {
 namespace {
 
@@ -41,6 +45,8 @@ inline F32 from_f16(Half v) {
   return (F32)_mm512_cvtph_ps((__m256i)v);
 #elif defined(OUTPOST_ISA_avx2)
   return (F32)_mm256_cvtph_ps((__m128i)v);
+#elif defined(__aarch64__)
+  return (F32)vcvt_f32_f16((float16x4_t)v);
 #else
   const U32 bits = __builtin_convertvector(v, U32);
   const U32 sign = (bits & 0x8000) << 16, exponent = bits & 0x7c00, rest = (bits & 0x7fff) << 13;
@@ -57,6 +63,8 @@ inline Half to_f16(F32 x) {
   return (Half)_mm512_cvtps_ph((__m512)x, _MM_FROUND_TO_NEAREST_INT);
 #elif defined(OUTPOST_ISA_avx2)
   return (Half)_mm256_cvtps_ph((__m256)x, _MM_FROUND_TO_NEAREST_INT);
+#elif defined(__aarch64__)
+  return (Half)vcvt_f16_f32((float32x4_t)x);
 #else
   const U32 bits = (U32)x, sign = (bits >> 16) & 0x8000, magnitude = bits & 0x7fffffff;
   const U32 normal = (magnitude - (112u << 23) + 0xfff + ((magnitude >> 13) & 1)) >> 13;
