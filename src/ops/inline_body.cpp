@@ -3,7 +3,32 @@
 
 #include <unordered_map>
 
+#include "ops/infer.h"
+
 namespace outpost {
+namespace {
+
+// A node with captures: its arity must be known before its types can be inferred. The Identity marks the builder's place.
+Node* copy_with_captures(Builder& b, const Node& node, std::vector<Value*> from) {
+  Node* mark = b.emit_node("Identity", {from.back()}, {}, 1);
+  const int outputs = static_cast<int>(node.outputs().size());
+  Node* copy = b.graph().add_node(node.op, node.domain, std::move(from), node.attributes, outputs, mark);
+  b.graph().erase(mark);
+  copy->name = node.name, copy->version = node.version;
+  copy->set_arity(node.arity());
+  resolve(*copy);
+  std::vector<const Type*> types;
+  std::vector<const Tensor*> values;
+  for (Value* v : copy->inputs()) {
+    types.push_back(v ? &v->type : nullptr);
+    values.push_back(v && v->is_constant() ? &v->stored() : nullptr);
+  }
+  std::vector<Type> inferred = infer_node(*copy, types, values);
+  for (size_t i = 0; i < inferred.size(); ++i) copy->output(static_cast<int>(i))->type = std::move(inferred[i]);
+  return copy;
+}
+
+}  // namespace
 
 std::vector<Value*> inline_body(Builder& b, const Graph& body, const std::vector<Value*>& inputs) {
   if (inputs.size() != body.inputs().size())
@@ -19,8 +44,9 @@ std::vector<Value*> inline_body(Builder& b, const Graph& body, const std::vector
   for (const auto& node : body.nodes()) {
     std::vector<Value*> from;
     for (const Value* v : node->inputs()) from.push_back(mapped(v));
-    Node* copy = b.emit_node(node->op, std::move(from), node->attributes, static_cast<int>(node->outputs().size()), node->domain);
-    if (node->arity() != static_cast<int>(node->inputs().size())) copy->set_arity(node->arity());
+    const bool captures = node->arity() != static_cast<int>(node->inputs().size());
+    Node* copy = captures ? copy_with_captures(b, *node, std::move(from))
+                          : b.emit_node(node->op, std::move(from), node->attributes, static_cast<int>(node->outputs().size()), node->domain);
     for (int i = 0; i < static_cast<int>(node->outputs().size()); ++i) {
       if (node->output(i)) map[node->output(i)] = copy->output(i);
       else b.graph().drop_output(copy, i);
