@@ -8,6 +8,7 @@
 #include <cstdio>
 #include <filesystem>
 #include <memory>
+#include <set>
 
 #include "base/text.h"
 #include "calibration.h"
@@ -220,10 +221,14 @@ void print_json(const Options& o, const std::vector<Row>& rows, const Total& t, 
   std::printf("%s\n", all.dump(1, ' ', false, nlohmann::json::error_handler_t::replace).c_str());
 }
 
-// Of the pairs that quantising made: the form is older than the version that our definitions name.
-void settle_versions(Graph& graph) {
-  for (const auto& n : graph.nodes())
+// As others want it: names that occur once, and the pairs in the older form that suffices.
+void settle(Graph& graph) {
+  std::set<std::string> names;
+  for (const auto& n : graph.nodes()) {
     if (n->domain.empty() && (n->op == "QuantizeLinear" || n->op == "DequantizeLinear")) n->version = 21;
+    for (int i = 0; n->name.empty() || !names.insert(n->name).second; ++i)
+      n->name = n->op + "_" + n->output(0)->name + (i ? "_" + std::to_string(i) : "");
+  }
 }
 
 std::vector<Sample> samples_for(const Options& o, const Model& model) {
@@ -254,7 +259,7 @@ int quantise_model(Options o) {
   else if (scheme == Scheme::dynamic_int8) quantise_dynamic(*graph, chosen);
   else quantise_int4(*graph, chosen, o.block);
   graph->remove_dead();
-  settle_versions(*graph);
+  settle(*graph);
   save_onnx(*graph, o.out);
   const Total total = compare(model, Model::load(o.out), samples);
   const auto before = static_cast<double>(std::filesystem::file_size(o.model)), after = static_cast<double>(std::filesystem::file_size(o.out));

@@ -10,24 +10,32 @@ namespace {
 
 constexpr int block_vectors = int(byte_block) / lanes;  // registers of sums for one position and block
 
+inline float absolute(float x) { return x < 0 ? -x : x; }
+
 // |x| < 2^22, ties to even.
 inline F32 round_small(F32 x) { return (x + 0x1.8p23f) - 0x1.8p23f; }
 
 typedef uint8_t LaneBytes __attribute__((vector_size(lanes)));
 
 inline F32 load_codes(const uint8_t* p) {
+#if defined(OUTPOST_ISA_avx512) && defined(__AVX512F__)
+  return (F32)_mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))));
+#elif defined(OUTPOST_ISA_avx2)
+  return (F32)_mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p))));
+#else
   LaneBytes bytes;
   __builtin_memcpy(&bytes, p, sizeof bytes);
   return __builtin_convertvector(__builtin_convertvector(bytes, I32), F32);
+#endif
 }
 
 // A code less its zero point, before the last rounding. `residual`: the codes at this place, where has_residual.
-template <bool has_residual>
+template <bool has_residual, bool fits = false>
 inline F32 requantised(I32 sum, F32 scale, const Requantise& q, const uint8_t* residual) {
   const F32 own = clamp(__builtin_convertvector(sum, F32) * scale, broadcast(q.low), broadcast(q.high));
   if constexpr (!has_residual) return own;
   const F32 both = (round_small(own) * q.own + load_codes(residual) * q.other) + q.offset;
-  return clamp(both, broadcast(q.sum_low), broadcast(q.sum_high));
+  return fits ? both : clamp(both, broadcast(q.sum_low), broadcast(q.sum_high));
 }
 
 #if defined(OUTPOST_ISA_avx512) && defined(__AVX512BW__)
@@ -47,19 +55,20 @@ inline __m512i pack_codes(F32 a, F32 b, F32 c, F32 d, int32_t zero) {
 template <bool has_residual, bool fits, int columns, int stride>
 [[gnu::always_inline]] inline void write_packed(const I32 (&sum)[columns][stride], int vector, F32 scale,
                                                 const Requantise& q, const uint8_t* residual, uint8_t* y) {
-  const __m512i low = _mm512_set1_epi8(char(int(q.low) + q.zero)), high = _mm512_set1_epi8(char(int(q.high) + q.zero));
+  const float least = has_residual ? q.sum_low : q.low, most = has_residual ? q.sum_high : q.high;
+  const __m512i low = _mm512_set1_epi8(char(int(least) + q.zero)), high = _mm512_set1_epi8(char(int(most) + q.zero));
 #pragma GCC unroll 8
   for (int c = 0; c < columns; c += 4) {
     F32 value[4];
 #pragma GCC unroll 4
     for (int i = 0; i < 4; ++i) {
       const int at = c + i < columns ? c + i : c;
-      if constexpr (fits) value[i] = __builtin_convertvector(sum[at][vector], F32) * scale;
-      else
-        value[i] = requantised<has_residual>(sum[at][vector], scale, q, has_residual ? residual + at * byte_block : nullptr);
+      const uint8_t* other = has_residual ? residual + at * byte_block : nullptr;
+      if constexpr (fits && !has_residual) value[i] = __builtin_convertvector(sum[at][vector], F32) * scale;
+      else value[i] = requantised<has_residual, fits>(sum[at][vector], scale, q, other);
     }
     __m512i codes = pack_codes(value[0], value[1], value[2], value[3], q.zero);
-    if constexpr (!has_residual) codes = _mm512_min_epu8(_mm512_max_epu8(codes, low), high);
+    if constexpr (fits) codes = _mm512_min_epu8(_mm512_max_epu8(codes, low), high);
     if (columns - c >= 4) _mm512_storeu_si512(y + c * byte_block, codes);
     else _mm512_mask_storeu_epi32(y + c * byte_block, __mmask16((1u << (4 * (columns - c))) - 1), codes);
   }
@@ -71,7 +80,8 @@ template <bool has_residual, int columns, int stride>
 [[gnu::always_inline]] inline void write_codes(const I32 (&sum)[columns][stride], int vector, const float* scale,
                                                const Requantise& q, const uint8_t* residual, uint8_t* y) {
 #if defined(OUTPOST_ISA_avx512) && defined(__AVX512BW__)
-  if (!has_residual && q.fits) return write_packed<has_residual, !has_residual>(sum, vector, load(scale), q, residual, y);
+  const bool small = !has_residual || 255 * (absolute(q.own) + absolute(q.other)) + absolute(q.offset) < 0x1p30f;
+  if (q.fits && small) return write_packed<has_residual, true>(sum, vector, load(scale), q, residual, y);
   write_packed<has_residual, false>(sum, vector, load(scale), q, residual, y);
 #else
 #pragma GCC unroll 16

@@ -48,6 +48,15 @@ void flip_signs(uint8_t* codes, int64_t n) {
   for (int64_t i = 0; i < n; ++i) codes[i] ^= 0x80;
 }
 
+// Four planes of n codes side by side.
+void weave(const uint8_t* planes, int64_t n, uint8_t* to) {
+  const uint8_t *a = planes, *b = a + n, *c = b + n, *d = c + n;
+  for (int64_t i = 0; i < n; ++i) {
+    const uint32_t four = uint32_t(a[i]) | uint32_t(b[i]) << 8 | uint32_t(c[i]) << 16 | uint32_t(d[i]) << 24;
+    std::memcpy(to + 4 * i, &four, 4);
+  }
+}
+
 // Tiles of one block of one image: `plane(channel, first, count, to)` writes codes of a channel.
 template <class Plane>
 void block_planes(const RunContext& c, const Shape& x, View& y, Plane&& plane) {
@@ -64,7 +73,9 @@ void block_planes(const RunContext& c, const Shape& x, View& y, Plane&& plane) {
         if (channel0 + j < channels) plane((image * channels + channel0 + j) * positions + first, n, to);
         else std::memset(to, 0, static_cast<size_t>(n));
       }
-      k.transpose(1, codes, n, y.as<uint8_t>() + (group * positions + first) * block, block, block, n);
+      uint8_t* to = y.as<uint8_t>() + (group * positions + first) * block;
+      if (block == 4) weave(codes, n, to);
+      else k.transpose(1, codes, n, to, block, block, n);
     }
   });
 }

@@ -70,9 +70,11 @@ void infer(InferContext& c) {
   c.require(p.groups == 1 || is_depthwise(w, p.groups) ||
                 (w[1] % kernels::byte_block == 0 && w[0] / p.groups % kernels::byte_block == 0),
             "channels of a group must be blocks of 16, or one each");
-  for (int i : {iscale, ibias})
-    c.require(!c.has(i) || !c.input(i).is_static() || c.input(i).shape().count() == w[0], "input ", i,
-              " must have one value per output channel; found ", c.input(i));
+  for (int i : {iscale, ibias}) {
+    if (!c.has(i) || !c.input(i).is_static()) continue;
+    c.require(c.input(i).shape().count() == w[0], "input ", i, " must have one value per output channel; found ",
+              c.input(i));
+  }
   if (!c.ranked(ix)) return c.output(0, DType::u8);
   const Dims& x = c.dims(ix);
   const Dims kernel{Dim(w[2]), Dim(w[3])};

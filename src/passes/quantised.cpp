@@ -27,7 +27,26 @@ int code_at(const Tensor& t, int64_t i) {
   return t.dtype() == DType::i8 ? t.data<int8_t>()[i] : t.data<uint8_t>()[i];
 }
 
+bool all_zero(const Tensor& t) {
+  const auto* codes = static_cast<const uint8_t*>(t.raw());
+  return std::all_of(codes, codes + t.count(), [](uint8_t c) { return c == 0; });
+}
+
 }  // namespace
+
+std::optional<Tensor> without_zero(const Tensor& codes, const Tensor* zero, int axis) {
+  if (codes.dtype() == DType::i8 && (!zero || all_zero(*zero))) return codes;
+  const Shape& shape = codes.shape();
+  const int64_t inner = shape.count(axis + 1, shape.rank()), channels = shape[axis], count = codes.count();
+  Tensor out(DType::i8, shape);
+  int8_t* to = out.data<int8_t>();
+  for (int64_t i = 0; i < count; ++i) {
+    const int code = code_at(codes, i) - (zero ? code_at(*zero, zero->count() == 1 ? 0 : i / inner % channels) : 0);
+    if (code < -128 || code > 127) return {};
+    to[i] = static_cast<int8_t>(code);
+  }
+  return out;
+}
 
 std::optional<Weights> weights_of(const Value* v, int axis) {
   const Node* n = v ? v->producer() : nullptr;
@@ -42,16 +61,14 @@ std::optional<Weights> weights_of(const Value* v, int axis) {
   int64_t along = n->attributes.integer("axis", 1);
   if (along < 0) along += shape.rank();
   if (scale.count() != 1 && (along != axis || scale.count() != shape[axis])) return {};
-  Weights w{Tensor(DType::i8, shape), std::vector<float>(scale.data<float>(), scale.data<float>() + scale.count())};
-  for (float s : w.scales)
-    if (!(std::isfinite(s) && s >= 0)) return {};
+  if (n->input(2) && n->input(2)->constant().count() != 1 && n->input(2)->constant().count() != shape[axis]) return {};
+  Weights w{codes, std::vector<float>(scale.data<float>(), scale.data<float>() + scale.count())};
+  for (float v : w.scales)
+    if (!(std::isfinite(v) && v >= 0)) return {};
   const Tensor* zero = n->input(2) ? &n->input(2)->constant() : nullptr;
-  const int64_t inner = shape.count(axis + 1, shape.rank()), channels = scale.count() == 1 ? 1 : shape[axis];
-  for (int64_t i = 0; i < codes.count(); ++i) {
-    const int code = code_at(codes, i) - (zero ? code_at(*zero, zero->count() == 1 ? 0 : i / inner % channels) : 0);
-    if (code < -128 || code > 127) return {};
-    w.codes.data<int8_t>()[i] = static_cast<int8_t>(code);
-  }
+  const std::optional<Tensor> plain = without_zero(codes, zero, axis);
+  if (!plain) return {};
+  w.codes = *plain;
   return w;
 }
 

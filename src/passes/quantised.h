@@ -52,6 +52,10 @@ struct Weights {
   std::vector<float> scales;  // one for each index of `axis`, or one
 };
 
+// Codes with their zero points (null: 0; one, or one for each index of `axis`) taken off, as i8; nothing where that
+// leaves i8. Shares memory where nothing changes.
+std::optional<Tensor> without_zero(const Tensor& codes, const Tensor* zero, int axis);
+
 // Weights behind a DequantizeLinear of a constant, whose scales lie along `axis` (or are one); nothing where a difference
 // to a zero point leaves i8.
 std::optional<Weights> weights_of(const Value* v, int axis);

@@ -116,12 +116,13 @@ class Layout {
     if (!xs || !ys || !x->type.ranked || x->type.rank() != 4) return false;
     if (!w->is_constant() || !w_scale->is_constant() || (w_zero && !w_zero->is_constant()) || (bias && !bias->is_constant())) return false;
     const Shape& shape = w->constant().shape();
+    if (w_zero && w_zero->constant().count() != 1 && w_zero->constant().count() != shape[0]) return false;
     if (shape.rank() != 4 || shape.count() == 0 || !small_window(n, shape)) return false;
     const int64_t groups = n.attributes.integer("group", 1), out = shape[0], in = shape[1] * groups;
     const bool depthwise = groups > 1 && shape[1] == 1 && out == groups;
     const bool whole = shape[1] % block == 0 && out / groups % block == 0;
     if (groups > 1 && !depthwise && !whole) return false;
-    const auto weights = signed_weights(w->constant(), w_zero ? &w_zero->constant() : nullptr);
+    const auto weights = without_zero(w->constant(), w_zero ? &w_zero->constant() : nullptr, 0);
     const auto scales = multipliers(w_scale->constant(), out, *xs, *ys);
     if (!weights || !scales) return false;
     const Bounds limits = bounds(n);
@@ -134,18 +135,6 @@ class Layout {
     Value* sums = bias ? b.constant(bias->constant()) : nullptr;
     Value* y = b.emit("BlockedConvInt8", {in_blocks(b, x, in <= 4 && groups == 1 ? 4 : block), b.constant(*weights), b.constant(*scales), sums}, a, "outpost");
     return face(b, *limits.last, y, out);
-  }
-
-  static std::optional<Tensor> signed_weights(const Tensor& w, const Tensor* zero) {
-    auto code = [](const Tensor& t, int64_t i) { return t.dtype() == DType::i8 ? t.data<int8_t>()[i] : t.data<uint8_t>()[i]; };
-    Tensor out(DType::i8, w.shape());
-    const int64_t taps = w.count() / w.shape()[0];
-    for (int64_t i = 0; i < w.count(); ++i) {
-      const int v = code(w, i) - (zero ? code(*zero, zero->count() == 1 ? 0 : i / taps) : 0);
-      if (v < -128 || v > 127) return {};
-      out.data<int8_t>()[i] = static_cast<int8_t>(v);
-    }
-    return out;
   }
 
   static std::optional<Tensor> multipliers(const Tensor& w_scale, int64_t out, const Scale& x, const Scale& y) {

@@ -141,7 +141,7 @@ class Cli(unittest.TestCase):
         (self.folder / "broken.onnx").write_bytes(self.model.read_bytes()[:500])
         self.run_it("run", "broken.onnx", "square.ppm", status=1)
         self.assertIn("memory limit", self.run_it("run", self.model, "square.ppm", "--memory-limit", "10kB", status=1))
-        for command in ("run", "bench", "profile", "inspect", "operators", "convert", "verify", "tour"):
+        for command in ("run", "bench", "profile", "inspect", "operators", "convert", "verify", "tour", "quantize"):
             self.assertIn("Example", self.run_it(command, "--help"))
         self.assertRegex(self.run_it("--version"), r"^outpost \d+\.\d+\.\d+$")
 
