@@ -13,6 +13,7 @@
 #include "base/text.h"
 #include "calibration.h"
 #include "configuration.h"
+#include "detect.h"
 #include "formats/onnx/onnx.h"
 #include "ops/op.h"
 #include "passes/passes.h"
@@ -247,6 +248,7 @@ std::vector<Sample> samples_for(const Options& o, const Model& model) {
 int quantise_model(Options o) {
   if (const auto path = o.config.empty() ? sidecar_of(o.model) : std::optional(o.config)) o.image.complete_with(load_sidecar(*path).image);
   const Model model = Model::load(o.model);
+  if (const Detector* d = guess_detector(model)) o.image.complete_with(d->image);  // its own way with pictures
   const std::vector<Sample> samples = samples_for(o, model);
   std::shared_ptr<Graph> graph = prepared_graph(model);
   const Scheme scheme = scheme_of(o.mode);

@@ -18,27 +18,31 @@ struct Piece {
   Node* layer = nullptr;
 };
 
-// The layer and its own saturation, reading a graph input.
+// The layer and what belongs to it (bias, saturation), reading a graph input.
 Piece extract(const QuantisableLayer& layer, const Tensor& x) {
   Piece p;
   p.x = p.graph->add_input("x", Type::of(x));
   Builder b(*p.graph, nullptr);
-  auto copy = [&](const Node& n, Value* first) {
-    std::vector<Value*> inputs{first};
-    for (size_t i = 1; i < n.inputs().size(); ++i)
-      inputs.push_back(n.inputs()[i] ? p.graph->add_constant(n.inputs()[i]->constant(), n.inputs()[i]->name) : nullptr);
+  auto copy = [&](const Node& n, const Value* from, Value* to) {
+    std::vector<Value*> inputs;
+    for (const Value* v : n.inputs())
+      inputs.push_back(!v ? nullptr : v == from ? to : p.graph->add_constant(v->constant(), v->name));
     return b.emit_node(n.op, inputs, n.attributes, 1, n.domain);
   };
-  p.layer = copy(*layer.node, p.x);
+  p.layer = copy(*layer.node, layer.input, p.x);
   p.y = p.layer->output(0);
-  if (layer.output != layer.node->output(0)) p.y = copy(*layer.output->producer(), p.y)->output(0);
+  for (const Value* v = layer.node->output(0); v != layer.output;) {
+    const Node& next = *v->uses().at(0).node;
+    p.y = copy(next, v, p.y)->output(0);
+    v = next.output(0);
+  }
   p.graph->outputs = {p.y};
   p.graph->output_names = {"y"};
   return p;
 }
 
 // Codes in, codes out: the pair at either end is left to the neighbours.
-void trim(Piece& p, const CodeScale& x) {
+void trim(Piece& p) {
   Node* q = p.x->uses().at(0).node;
   Value* codes = p.graph->add_input("codes", Type::tensor(DType::u8, p.x->type.dims));
   p.graph->replace_uses(q->output(0), codes);
@@ -46,7 +50,6 @@ void trim(Piece& p, const CodeScale& x) {
   p.graph->remove_input(0);
   p.graph->outputs = {p.graph->outputs[0]->producer()->input(0)};
   p.graph->remove_dead();
-  (void)x;
 }
 
 Tensor encode(const Tensor& x, const CodeScale& s) {
@@ -100,7 +103,7 @@ LayerMeasure measure_layer(const QuantisableLayer& layer, const Tensor& x, Schem
   if (scheme == Scheme::static_int8) {
     in = ranges.at(layer.input), out = ranges.at(layer.output);
     quantise_static(*coded.graph, {coded.layer}, {{coded.x, in}, {coded.y, out}});
-    trim(coded, in);
+    trim(coded);
   } else if (scheme == Scheme::dynamic_int8) {
     quantise_dynamic(*coded.graph, {coded.layer});
   } else {

@@ -49,6 +49,21 @@ Value* saturated(Value* v) {
   return is_saturation(*n) && n->input(0) == v ? n->output(0) : v;
 }
 
+// Where the codes of a layer's result are taken: behind the bias that a MatMul has as an Add of its own, and a saturation.
+Value* result_of(const Node& n) {
+  Value* v = n.output(0);
+  if (n.op == "MatMul" && used_once(v) && is(v->uses()[0].node, "Add")) {
+    const Node& add = *v->uses()[0].node;
+    const Value* other = add.input(add.input(0) == v ? 1 : 0);
+    const int64_t columns = n.input(1)->constant().shape()[1];
+    const bool bias = other->is_constant() && other->constant().dtype() == DType::f32 && other->constant().count() == columns &&
+                      other->constant().rank() >= 1 && other->constant().shape().back() == columns &&
+                      v->type.ranked && other->constant().rank() <= v->type.rank();
+    if (bias) v = add.output(0);
+  }
+  return saturated(v);
+}
+
 // What may work on codes between layers. `same`: its output has its input's scale.
 enum class Between { no, same, own };
 Between between(const Node& n) {
@@ -125,7 +140,7 @@ class Static {
       Node& n = *node;
       if (layers.contains(&n)) {
         const auto x = scale_at(n.input(0));
-        Value* y = saturated(n.output(0));
+        Value* y = result_of(n);
         const auto scale = scale_at(y);
         if (!x || !scale) continue;
         codes_[n.input(0)] = *x;
@@ -216,7 +231,7 @@ class Static {
 std::vector<QuantisableLayer> quantisable_layers(Graph& graph) {
   std::vector<QuantisableLayer> layers;
   for (const auto& n : graph.nodes())
-    if (is_layer(*n)) layers.push_back({n.get(), n->input(0), saturated(n->output(0))});
+    if (is_layer(*n)) layers.push_back({n.get(), n->input(0), result_of(*n)});
   return layers;
 }
 
@@ -226,7 +241,7 @@ std::vector<Value*> values_to_observe(Graph& graph) {
     if (v && v->type.dtype == DType::f32 && std::find(values.begin(), values.end(), v) == values.end()) values.push_back(v);
   };
   for (const auto& n : graph.nodes()) {
-    if (is_layer(*n)) note(n->input(0)), note(saturated(n->output(0)));
+    if (is_layer(*n)) note(n->input(0)), note(result_of(*n));
     else if (between(*n) == Between::own) note(saturated(n->output(0)));
   }
   return values;

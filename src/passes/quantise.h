@@ -16,10 +16,10 @@ namespace outpost {
 struct QuantisableLayer {
   Node* node;
   Value* input;
-  Value* output;  // behind the layer's own Relu or Clip, where only that reads the layer
+  Value* output;  // behind the layer's own bias, Relu or Clip, where only those read the layer
 };
 
-// Folds what stands between layers and their batch normalisation; graphs come simplified (passes/passes.h).
+// Of a simplified graph (passes/passes.h) whose batch normalisation is folded away.
 std::vector<QuantisableLayer> quantisable_layers(Graph& graph);
 
 // The f32 values whose ranges quantise_static may ask for.

@@ -77,7 +77,6 @@ std::optional<std::vector<int32_t>> bias_of(const Value* v, int64_t count, float
   Tensor values;
   const Node* n = v->producer();
   const Tensor* codes = nullptr;
-  Tensor code_scales;
   if (v->is_constant() && v->constant().dtype() == DType::f32) {
     values = as_f32(v->constant());
   } else if (n && n->op == "DequantizeLinear" && n->input(0)->is_constant() && n->input(1)->is_constant() &&
@@ -86,6 +85,7 @@ std::optional<std::vector<int32_t>> bias_of(const Value* v, int64_t count, float
     codes = &n->input(0)->constant();
     if (codes->count() != count || scale.dtype() != DType::f32 || (scale.count() != 1 && scale.count() != count)) return {};
     if (codes->dtype() != DType::i32 && !is_byte(codes->dtype())) return {};
+    if (n->input(2) && n->input(2)->constant().count() != 1 && n->input(2)->constant().count() != count) return {};
     values = Tensor(DType::f32, {count});
     for (int64_t i = 0; i < count; ++i) {
       const Tensor* zero = n->input(2) ? &n->input(2)->constant() : nullptr;
@@ -194,7 +194,7 @@ Value* biased(Builder& b, Node& n, const Scale& y) {
   for (int i = 0; i < 2; ++i) {
     Node* product = n.input(i) ? n.input(i)->producer() : nullptr;
     if (!match::is(product, "MatMul") || !match::used_once(n.input(i)) || codes_of(n.input(1 - i))) continue;
-    if (n.input(1 - i)->type.rank() != 1) continue;
+    
     if (Value* v = matmul(b, *product, y, n.input(1 - i))) return v;
   }
   return nullptr;
@@ -286,6 +286,7 @@ Value* clipped(Builder& b, Value* codes, const Bounds& bounds, const Scale& y) {
 bool rewrite_group(Graph& graph, Node& q) {
   Value* x = q.input(0);
   if (x->type.dtype != DType::f32 || q.attributes.integer("block_size", 0) != 0) return false;
+  if (const int64_t precision = q.attributes.integer("precision", 0); precision != 0 && precision != int64_t(DType::f32)) return false;
   const std::optional<Scale> y = scale_of(q.input(1), q.input(2), q.output(0)->type.dtype);
   if (!y) return false;
   Builder b(graph, &q);
