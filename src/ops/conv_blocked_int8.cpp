@@ -92,11 +92,11 @@ void infer(InferContext& c) {
   c.output(0, DType::u8, std::move(y));
 }
 
-// ---- packing: weights | bias with the zero point folded in | scale
+// ---- packing: weights | bias with the zero point folded in | scale | a line whose first byte is Requantise::fits
 
 struct Packed {
   size_t weights, channels;
-  size_t bytes() const noexcept { return weights + 2 * channels; }
+  size_t bytes() const noexcept { return weights + 2 * channels + 64; }
 };
 
 Packed packed_sizes(const kernels::ConvInt8& c, bool depthwise) {
@@ -115,8 +115,7 @@ kernels::ConvInt8 with_weights(const Shape& w, const Prepared& p, int64_t block)
   return c;
 }
 
-// Does every sum, scaled, stay within what Requantise::fits promises?
-bool pack(const kernels::ConvInt8& c, bool depthwise, const int8_t* weights, const int32_t* bias, const float* scale,
+void pack(const kernels::ConvInt8& c, bool depthwise, const int8_t* weights, const int32_t* bias, const float* scale,
           char* to) {
   const auto& k = kernels::kernels().int8;
   const Packed sizes = packed_sizes(c, depthwise);
@@ -125,7 +124,7 @@ bool pack(const kernels::ConvInt8& c, bool depthwise, const int8_t* weights, con
   auto* sums = reinterpret_cast<int32_t*>(to + sizes.weights);
   auto* scales = reinterpret_cast<float*>(to + sizes.weights + sizes.channels);
   bool fits = true;
-  std::memset(to + sizes.weights, 0, 2 * sizes.channels);
+  std::memset(to + sizes.weights, 0, 2 * sizes.channels + 64);
   const int64_t taps = c.in_channels / c.groups * c.window.kernel[1] * c.window.kernel[2];
   for (int64_t o = 0; o < c.out_channels; ++o) {
     uint32_t sum = 0;
@@ -139,13 +138,14 @@ bool pack(const kernels::ConvInt8& c, bool depthwise, const int8_t* weights, con
     most += std::abs(double(sums[o]));
     fits = fits && most * std::abs(double(scale[o])) < 0x1p30;
   }
-  return fits;
+  to[sizes.weights + 2 * sizes.channels] = fits;
 }
 
 void attach(kernels::ConvInt8& c, const char* packed, const Packed& sizes) {
   c.packed_weights = packed;
   c.requantise.bias = reinterpret_cast<const int32_t*>(packed + sizes.weights);
   c.requantise.scale = reinterpret_cast<const float*>(packed + sizes.weights + sizes.channels);
+  c.requantise.fits = packed[sizes.weights + 2 * sizes.channels] != 0;
 }
 
 std::shared_ptr<const void> prepare(const PrepareContext& c) {
@@ -155,9 +155,11 @@ std::shared_ptr<const void> prepare(const PrepareContext& c) {
   if (!w || !scale || (c.node.input(ibias) && !bias) || !x.ranked || x.rank() != 5 || !x.dims[4].known()) return p;
   const bool depthwise = is_depthwise(w->shape(), p->groups);
   const kernels::ConvInt8 conv = with_weights(w->shape(), *p, x.dims[4].size);
-  p->packed = Tensor(DType::u8, {static_cast<int64_t>(packed_sizes(conv, depthwise).bytes())});
-  p->requantise.fits = pack(conv, depthwise, w->data<int8_t>(), bias ? bias->data<int32_t>() : nullptr, scale->data<float>(),
-       reinterpret_cast<char*>(p->packed.raw()));
+  p->packed = c.packed("weights", packed_sizes(conv, depthwise).bytes(), [&](void* memory) {
+    pack(conv, depthwise, w->data<int8_t>(), bias ? bias->data<int32_t>() : nullptr, scale->data<float>(),
+         static_cast<char*>(memory));
+  });
+  c.consumed(iw);
   return p;
 }
 
@@ -198,7 +200,7 @@ void run(RunContext& c) {
   if (p.packed.defined()) {
     attach(conv, static_cast<const char*>(p.packed.raw()), sizes);
   } else {
-    conv.requantise.fits = pack(conv, depthwise, c.in(iw).as<const int8_t>(), c.has(ibias) ? c.in(ibias).as<const int32_t>() : nullptr,
+    pack(conv, depthwise, c.in(iw).as<const int8_t>(), c.has(ibias) ? c.in(ibias).as<const int32_t>() : nullptr,
          c.in(iscale).as<const float>(), memory);
     attach(conv, memory, sizes);
     memory += sizes.bytes();

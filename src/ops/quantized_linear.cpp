@@ -57,10 +57,11 @@ void infer(InferContext& c) {
   c.output(0, dtype, std::move(y));
 }
 
-// Weights | bias with the zero point folded in | scale | a transposed copy of W while packing.
+// Weights | bias with the zero point folded in | scale | a line whose first byte is Requantise::fits; and, while packing,
+// a transposed copy of W.
 struct Sizes {
   size_t weights, channels, copy;
-  size_t kept() const noexcept { return weights + 2 * channels; }
+  size_t kept() const noexcept { return weights + 2 * channels + 64; }
 };
 
 kernels::ConvInt8 shape_of(const Shape& w, const Prepared& p) {
@@ -76,8 +77,7 @@ Sizes sizes_of(const kernels::ConvInt8& c) {
           slice_bytes(static_cast<size_t>(c.in_channels * c.out_channels))};
 }
 
-// Does every sum, scaled, stay within what Requantise::fits promises?
-bool pack(const kernels::ConvInt8& c, const int8_t* w, const int32_t* bias, const float* scale, char* to, char* copy) {
+void pack(const kernels::ConvInt8& c, const int8_t* w, const int32_t* bias, const float* scale, char* to, char* copy) {
   const Sizes s = sizes_of(c);
   const kernels::Kernels& k = kernels::kernels();
   k.transpose(1, w, c.out_channels, copy, c.in_channels, c.in_channels, c.out_channels);
@@ -86,7 +86,7 @@ bool pack(const kernels::ConvInt8& c, const int8_t* w, const int32_t* bias, cons
   auto* sums = reinterpret_cast<int32_t*>(to + s.weights);
   auto* scales = reinterpret_cast<float*>(to + s.weights + s.channels);
   bool fits = true;
-  std::memset(to + s.weights, 0, 2 * s.channels);
+  std::memset(to + s.weights, 0, 2 * s.channels + 64);
   for (int64_t o = 0; o < c.out_channels; ++o) {
     uint32_t sum = 0;
     double most = 0;
@@ -99,7 +99,7 @@ bool pack(const kernels::ConvInt8& c, const int8_t* w, const int32_t* bias, cons
     most += std::abs(double(sums[o]));
     fits = fits && most * std::abs(double(scale[o])) < 0x1p30;
   }
-  return fits;
+  to[s.weights + 2 * s.channels] = fits;
 }
 
 std::shared_ptr<const void> prepare(const PrepareContext& c) {
@@ -108,10 +108,12 @@ std::shared_ptr<const void> prepare(const PrepareContext& c) {
   if (!w || !scale || (c.node.input(ibias) && !bias) || w->count() == 0) return p;
   const kernels::ConvInt8 conv = shape_of(w->shape(), *p);
   const Sizes s = sizes_of(conv);
-  p->packed = Tensor(DType::u8, {static_cast<int64_t>(s.kept())});
-  Tensor copy(DType::u8, {static_cast<int64_t>(s.copy)});
-  p->requantise.fits = pack(conv, w->data<int8_t>(), bias ? bias->data<int32_t>() : nullptr, scale->data<float>(),
-       static_cast<char*>(p->packed.raw()), static_cast<char*>(copy.raw()));
+  p->packed = c.packed("weights", s.kept(), [&](void* memory) {
+    Tensor copy(DType::u8, {static_cast<int64_t>(s.copy)});
+    pack(conv, w->data<int8_t>(), bias ? bias->data<int32_t>() : nullptr, scale->data<float>(), static_cast<char*>(memory),
+         static_cast<char*>(copy.raw()));
+  });
+  c.consumed(iw);
   return p;
 }
 
@@ -164,7 +166,7 @@ void run(RunContext& c) {
   char* memory = c.scratch<char>();
   const char* packed = static_cast<const char*>(p.packed.raw());
   if (!p.packed.defined()) {
-    s.conv.requantise.fits = pack(s.conv, c.in(iw).as<const int8_t>(), c.has(ibias) ? c.in(ibias).as<const int32_t>() : nullptr,
+    pack(s.conv, c.in(iw).as<const int8_t>(), c.has(ibias) ? c.in(ibias).as<const int32_t>() : nullptr,
          c.in(iscale).as<const float>(), memory, memory + s.sizes.kept());
     packed = memory;
     memory += s.sizes.kept() + s.sizes.copy;
@@ -172,6 +174,7 @@ void run(RunContext& c) {
   s.conv.packed_weights = packed;
   s.conv.requantise.bias = reinterpret_cast<const int32_t*>(packed + s.sizes.weights);
   s.conv.requantise.scale = reinterpret_cast<const float*>(packed + s.sizes.weights + s.sizes.channels);
+  s.conv.requantise.fits = packed[s.sizes.weights + 2 * s.sizes.channels] != 0;
   auto *x = reinterpret_cast<uint8_t*>(memory), *y = x + s.x_bytes;
   move_rows<true>(c, c.in(ix).as<uint8_t>(), s.conv.in_channels, s.rows, c.in(ix).dtype == DType::i8 ? 0x80 : 0, x);
   s.conv.x = x, s.conv.y = y;
