@@ -18,8 +18,8 @@ struct DepthwiseCut {
   explicit DepthwiseCut(const ConvInt8& c) : band(Window(unphased(c.window)), byte_block, 1) {
     blocks = ceil_divide(c.out_channels, byte_block);
     const int64_t row = larger(1, band.row_bytes * band.stride_h), rows = c.window.out[1];
-    const int64_t most = larger(1, smaller(rows, (16 << 10) / row));
-    band_rows = ceil_divide(rows, larger(1, ceil_divide(rows, most)));
+    const int64_t most = larger(1, smaller(rows, (16 << 10) / larger(1, row)));
+    band_rows = larger(1, ceil_divide(rows, larger(1, ceil_divide(rows, most))));
     bands = ceil_divide(rows, band_rows);
   }
   // The columns of a row stay in order: a window that covers the whole padded row at stride 1.
