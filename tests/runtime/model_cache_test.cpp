@@ -4,6 +4,8 @@
 
 #include <unistd.h>
 
+#include <cmath>
+#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <thread>
@@ -169,6 +171,28 @@ TEST_F(Cache, SeveralOpeningsAtOnce) {
   }
   for (const auto& r : results) EXPECT_EQ(r, truth_);
   EXPECT_TRUE(is_cached(true));
+}
+
+// Exporters do not align the data of their files: weights are used where they lie, or through a copy.
+TEST_F(Cache, WeightsAtOddAddresses) {
+  prepare();
+  std::ifstream in(model(), std::ios::binary);
+  const std::string bytes((std::istreambuf_iterator<char>(in)), {});
+  for (size_t shift : {0, 1, 2, 3}) {
+    auto memory = std::make_shared<std::vector<std::byte>>(bytes.size() + shift);
+    std::memcpy(memory->data() + shift, bytes.data(), bytes.size());
+    const Model loaded = Model::load(std::span(*memory).subspan(shift), {}, memory);
+    for (const char* off : {"", "all"}) {
+      SessionOptions options{.threads = 2};
+      if (*off) options.passes_off = {off};
+      const Session session(loaded, options);
+      const Outputs outputs = session.run({{"ids", Tensor::of({int64_t{3}, int64_t{499}})}});
+      const auto values = outputs[0].values<float>();
+      ASSERT_EQ(values.size(), truth_.size());
+      for (size_t i = 0; i < values.size(); ++i)
+        ASSERT_NEAR(values[i], truth_[i], 1e-5f * std::abs(truth_[i])) << "shift " << shift << ", passes off: " << off;
+    }
+  }
 }
 
 TEST_F(Cache, ModelsFromMemoryAreKnownByContent) {
