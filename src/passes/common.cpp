@@ -53,13 +53,13 @@ int merge_constants(Graph& graph) {
   for (const auto& owned : graph.values()) {
     Value* v = owned.get();
     if (!v->is_constant() || v->uses().empty() || !v->type.is_tensor()) continue;
-    const Tensor& t = v->constant();
+    const Tensor& t = v->stored();
     Hash64 hash;
     hash.add(t.dtype()).add(t.count());
     if (t.contiguous() && t.dtype() != DType::string && t.bytes() <= small_bytes) hash.add(t.raw(), t.bytes());
     else hash.add(reinterpret_cast<uintptr_t>(t.raw()));
     const auto [first, last] = seen.equal_range(hash.value());
-    const auto same = std::find_if(first, last, [&](const auto& e) { return same_tensor(e.second->constant(), t); });
+    const auto same = std::find_if(first, last, [&](const auto& e) { return same_tensor(e.second->stored(), t); });
     if (same == last) {
       seen.emplace(hash.value(), v);
       continue;

@@ -24,13 +24,13 @@ Tensor tensor_of(DType dtype, Shape shape, const std::vector<double>& values) {
 
 std::optional<std::vector<double>> along_axis(const Value* constant, int rank, int axis, int64_t channels) {
   if (!constant || !constant->is_constant()) return std::nullopt;
-  const Tensor& t = constant->constant();
+  const Tensor& t = constant->stored();
   if (t.rank() > rank || (t.count() != 1 && t.count() != channels)) return std::nullopt;
   if (t.count() == channels && channels != 1) {
     const int at = axis - (rank - t.rank());
     if (at < 0 || t.shape()[at] != channels) return std::nullopt;
   }
-  std::vector<double> values = values_of(t);
+  std::vector<double> values = values_of(constant->constant());
   if (values.size() == 1) values.resize(static_cast<size_t>(channels), values[0]);
   return values;
 }

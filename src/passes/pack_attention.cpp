@@ -3,6 +3,7 @@
 // (outpost.PackedAttention). So does attention on the three parts of a Split.
 #include <cstring>
 
+#include "base/mapped_file.h"
 #include "passes/match.h"
 #include "passes/passes.h"
 
@@ -15,8 +16,8 @@ using namespace match;
 bool is_projection(const Node* n) {
   if (!n || n->attributes.string("activation", "none") != "none" || n->attributes.has("compute") || n->input(3)) return false;
   const Value *w = n->input(1), *bias = n->input(2);
-  return w->is_constant() && w->type.rank() == 2 && w->constant().contiguous() && bits(w->type.dtype) % 8 == 0 &&
-         (!bias || (bias->is_constant() && bias->constant().contiguous()));
+  return w->is_constant() && w->type.rank() == 2 && w->stored().contiguous() && bits(w->type.dtype) % 8 == 0 &&
+         (!bias || (bias->is_constant() && bias->stored().contiguous()));
 }
 
 bool mergeable(const Node& q, const Node& other) {
@@ -39,6 +40,7 @@ Tensor side_by_side(const std::vector<const Tensor*>& parts, int64_t outer) {
       std::memcpy(to, static_cast<const std::byte*>(parts[i]->raw()) + bytes[i] * static_cast<size_t>(row), bytes[i]);
       to += bytes[i];
     }
+  for (const Tensor* t : parts) MappedFile::release_pages(t->raw(), t->bytes());  // `all` stands for them from now on
   return all;
 }
 
@@ -46,8 +48,8 @@ Value* merged(Builder& b, const std::vector<Node*>& nodes) {
   std::vector<const Tensor*> weights, biases;
   int64_t total = 0;
   for (const Node* n : nodes) {
-    weights.push_back(&n->input(1)->constant());
-    if (n->input(2)) biases.push_back(&n->input(2)->constant());
+    weights.push_back(&n->input(1)->stored());
+    if (n->input(2)) biases.push_back(&n->input(2)->stored());
     total += weights.back()->count();
   }
   const bool transposed = nodes[0]->attributes.integer("trans_w", 0) != 0;

@@ -38,7 +38,7 @@ class Shapes {
   const Elements* find(const Value* v) {
     if (!v) return nullptr;
     if (auto it = known_.find(v); it != known_.end()) return &it->second;
-    if (!v->is_constant() || v->constant().count() > 64) return nullptr;
+    if (!v->is_constant() || v->stored().count() > 64) return nullptr;
     const auto numbers = integers_of(v);
     if (!numbers) return nullptr;
     Elements& e = known_[v];

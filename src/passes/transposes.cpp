@@ -46,7 +46,7 @@ bool is_identity(const Order& order) { return std::is_sorted(order.begin(), orde
 
 // A constant under the order, where it is small; lower ranks count as having leading axes of 1.
 bool small_constant(const Value* v, size_t rank) {
-  return v->is_constant() && v->constant().rank() <= static_cast<int>(rank) && v->constant().bytes() <= (64 << 10) && v->constant().contiguous();
+  return v->is_constant() && v->stored().rank() <= static_cast<int>(rank) && v->stored().bytes() <= (64 << 10) && v->constant().contiguous();
 }
 
 Value* turned_constant(Builder& b, const Value* v, const Order& order) {
