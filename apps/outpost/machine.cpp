@@ -1,14 +1,16 @@
 // Independent chains of fused multiply-adds, one loop per register width; sums over a buffer larger than any cache.
-// Every thread works on its own; the best of a few short rounds counts, since others may use the machine too.
+// Every thread works on its own; the best of a few short rounds counts.
 #include "machine.h"
 
+#include <time.h>
+
 #include <algorithm>
+#include <numeric>
 #include <string_view>
 #include <vector>
 
 #include "base/thread_pool.h"
 #include "kernels/kernels.h"
-#include "terminal.h"
 
 #if defined(__x86_64__)
 #include <immintrin.h>
@@ -62,19 +64,24 @@ Loop loop_of_kernels() {
   return loop_generic;
 }
 
+// The processor time of this thread: what other programs take does not count.
+double processor_seconds() {
+  timespec t;
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+  return static_cast<double>(t.tv_sec) + 1e-9 * static_cast<double>(t.tv_nsec);
+}
+
+// Of all threads together, each at its best round: work(thread) returns what it did.
 template <class F>
-double rate(int threads, int rounds, F work) {  // of the best round: work(thread) returns what was done
-  double best = 0;
-  for (int r = 0; r < rounds; ++r) {
-    std::vector<double> done(static_cast<size_t>(threads));
-    const double begin = seconds_now();
-    ThreadPool::process().run(threads, threads, [&](int64_t t) { done[static_cast<size_t>(t)] = work(static_cast<size_t>(t)); });
-    const double took = std::max(1e-9, seconds_now() - begin);
-    double sum = 0;
-    for (const double d : done) sum += d;
-    best = std::max(best, sum / took);
-  }
-  return best;
+double rate(int threads, int rounds, F work) {
+  std::vector<double> best(static_cast<size_t>(threads));
+  for (int r = 0; r < rounds; ++r)
+    ThreadPool::process().run(threads, threads, [&](int64_t t) {
+      const double begin = processor_seconds(), done = work(static_cast<size_t>(t));
+      double& mine = best[static_cast<size_t>(t)];
+      mine = std::max(mine, done / std::max(1e-9, processor_seconds() - begin));
+    });
+  return std::accumulate(best.begin(), best.end(), 0.0);
 }
 
 }  // namespace

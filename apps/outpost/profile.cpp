@@ -118,7 +118,7 @@ int profile(const Options& o) {
   if (o.json) {
     std::printf("%s\n", as_json(p).dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace).c_str());
   } else {
-    std::printf("%s: %s in %zu steps, %d thread%s, medians of %d runs\nthis machine: %.0f GFLOP/s in f32, reads %.0f GB/s\n\n", p.model.c_str(),
+    std::printf("%s: %s in %zu steps, %d thread%s, least times of %d runs\nthis machine: %.0f GFLOP/s in f32, reads %.0f GB/s\n\n", p.model.c_str(),
                 human_ms(p.total_ms).c_str(), p.steps.size(), p.threads, p.threads == 1 ? "" : "s", p.runs, p.peaks.gflops, p.peaks.gigabytes_second);
     print_steps(p, static_cast<size_t>(o.top));
     std::printf("\n");

@@ -39,8 +39,7 @@ std::vector<ProfiledStep> merge_runs(const std::vector<std::vector<ProfileEntry>
     times.clear();
     for (const auto& run : runs)
       if (i < run.size() && run[i].op == e.op) times.push_back(static_cast<double>(run[i].duration_ns) / 1e6);
-    std::sort(times.begin(), times.end());
-    steps.push_back({e.op, e.node, e.shapes, times[times.size() / 2], e.flops, e.bytes});
+    steps.push_back({e.op, e.node, e.shapes, *std::min_element(times.begin(), times.end()), e.flops, e.bytes});
   }
   return steps;
 }

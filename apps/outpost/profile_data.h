@@ -10,7 +10,7 @@ namespace outpost::cli {
 
 struct ProfiledStep {
   std::string op, node, shapes;
-  double ms = 0;  // median over the runs
+  double ms = 0;  // the least of all runs
   double flops = 0, bytes = 0;
 };
 

@@ -47,8 +47,8 @@ class Plot {
     c_.text(left, 40, 1, text(of_ms(p_.total_ms), ", ", p_.steps.size(), " steps, ", p_.threads, p_.threads == 1 ? " thread" : " threads", "; this machine: ",
                               printed("%.0f", p_.peaks.gflops), " GFLOP/s f32, ", printed("%.0f", p_.peaks.gigabytes_second), " GB/s"), grey);
     axes();
-    line_of_roof();
     steps();
+    line_of_roof();
     legend();
     bars();
   }
@@ -114,7 +114,7 @@ class Plot {
   }
 
   void bars() {
-    constexpr double begin = 1010, end = 1250;
+    constexpr double begin = 1010, end = 1180;
     c_.text(790, top - 14, 1, "slowest steps", ink);
     c_.text(begin, top - 14, 1, "share of the time", ink);
     c_.text(1345, top - 14, 1, "of its limit", ink, 1);

@@ -87,7 +87,7 @@ void upgrade(UpgradeContext& u) {
 
 OUTPOST_DEFINE_OP(Concat, .name = "Concat", .since = 13, .first = 1, .min_inputs = 1, .max_inputs = -1,
                   .doc = "Tensors one after another along an axis.", .infer = infer, .run = run, .upgrade = upgrade,
-                  .gradient = gradient, .part = begin_of_part, .joins = true,
+                  .gradient = gradient, .cost = movement_cost, .part = begin_of_part, .joins = true,
                   .cases = R"(
                     axis=0 | f32[2,3] f32[4,3]
                     axis=-1 | f32[2,3] f32[2,1] f32[2,4]

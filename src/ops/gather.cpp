@@ -74,7 +74,7 @@ void gradient(GradientContext& g) {
 }  // namespace
 
 OUTPOST_DEFINE_OP(Gather, .name = "Gather", .since = 13, .first = 1, .min_inputs = 2, .max_inputs = 2,
-                  .doc = "Picks slices of an axis by index.", .infer = infer, .run = run, .gradient = gradient, .any_address = true,
+                  .doc = "Picks slices of an axis by index.", .infer = infer, .run = run, .gradient = gradient, .cost = movement_cost, .any_address = true,
                   .cases = R"(
                     | f32[5,3] i64[2,2]={0,4,-1,2}
                     axis=1 | f32[2,5,3] i64[3]={0,-5,0}

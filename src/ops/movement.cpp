@@ -212,4 +212,11 @@ Odometer::Odometer(const Shape& extent, const Shape& strides, int64_t position) 
   }
 }
 
+Cost movement_cost(const CostContext& c) {
+  Cost cost;
+  for (const Type* t : c.outputs)
+    if (t && t->is_tensor() && t->dtype != DType::undefined) cost.bytes += 2 * c.count(*t) * bits(t->dtype) / 8.0;
+  return cost;
+}
+
 }  // namespace outpost

@@ -4,7 +4,7 @@
 // Types narrower than a byte have no address: operators unpack them to one byte an element (`whole_bytes`), move the
 // bytes, and pack the result (`Staged`). Strings are moved by assignment; their elements must be constructed.
 #pragma once
-#include "ops/run_context.h"
+#include "ops/op.h"
 
 namespace outpost {
 
@@ -56,6 +56,9 @@ class Staged {
   const View& out_;
   void* data_;
 };
+
+// Of operators that only move elements: no arithmetic; each element of the outputs is read and written.
+Cost movement_cost(const CostContext&);
 
 // Walks positions of `extent` in row-major order, keeping the offset that `strides` give them.
 class Odometer {

@@ -141,7 +141,7 @@ void upgrade(UpgradeContext& u) {
 }  // namespace
 
 OUTPOST_DEFINE_OP(Slice, .name = "Slice", .since = 13, .first = 1, .min_inputs = 3, .max_inputs = 5,
-                  .doc = "A range with a step of some axes.", .infer = infer, .run = run, .upgrade = upgrade, .gradient = gradient, .part = begin_of_part,
+                  .doc = "A range with a step of some axes.", .infer = infer, .run = run, .upgrade = upgrade, .gradient = gradient, .cost = movement_cost, .part = begin_of_part,
                   .cases = R"(
                     | f32[4,5] i64[2]={1,0} i64[2]={3,4}
                     | f32[4,5] i64[1]={-3} i64[1]={9223372036854775807} i64[1]={-1}

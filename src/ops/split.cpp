@@ -101,7 +101,7 @@ void upgrade(UpgradeContext& u) {
 
 OUTPOST_DEFINE_OP(Split, .name = "Split", .since = 18, .first = 1, .min_inputs = 1, .max_inputs = 2, .min_outputs = 1,
                   .max_outputs = -1, .doc = "Parts of a tensor along an axis.", .infer = infer, .run = run, .upgrade = upgrade,
-                  .gradient = gradient, .part = begin_of_part,
+                  .gradient = gradient, .cost = movement_cost, .part = begin_of_part,
                   .cases = R"(
                     axis=0 num_outputs=1 | f32[4,3]
                     axis=-1 num_outputs=1 | f32[2,0])");
