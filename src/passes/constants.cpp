@@ -60,6 +60,27 @@ bool scale_run(const T* x, T* y, int64_t n, double factor, Range range) {
   return good;
 }
 
+// The same for f32, four at a time: a result must be finite, and normal where the weight was (numbers compare as their bits).
+bool scale_run(const float* x, float* y, int64_t n, double factor, Range range) {
+  using F = float __attribute__((vector_size(16)));
+  using D = double __attribute__((vector_size(32)));
+  using I = int32_t __attribute__((vector_size(16)));
+  constexpr int32_t infinity = 0x7f800000, least_normal = 0x00800000, magnitude = 0x7fffffff;
+  I bad{};
+  int64_t i = 0;
+  for (; i + 4 <= n; i += 4) {
+    F before;
+    std::memcpy(&before, reinterpret_cast<const char*>(x) + i * 4, sizeof before);
+    const D product = __builtin_convertvector(before, D) * factor;
+    const F value = __builtin_convertvector(product, F);
+    std::memcpy(y + i, &value, sizeof value);
+    const I from = (I)before & magnitude, to = (I)value & magnitude;
+    bad |= (to >= infinity) | ((to < least_normal) & (from >= least_normal));
+  }
+  const bool rest = scale_run<float>(x + i, y + i, n - i, factor, range);
+  return rest && !(bad[0] | bad[1] | bad[2] | bad[3]);
+}
+
 template <class T>
 bool scale_all(const T* x, T* y, int64_t outer, int64_t inner, const std::vector<double>& factors, Range range) {
   bool good = true;
