@@ -196,6 +196,8 @@ class Parser : Scanner {
     if (arity >= 0) made->set_arity(arity);
     if (take_version(made->version) && peek() == '"') made->name = quoted();
     if (peek() == '{') attributes(made->attributes, depth);
+    for (size_t i = 0; i < outputs.size(); ++i)  // out of the way of the names to come
+      graph.rename(made->output(static_cast<int>(i)), text("\1", i));
     for (size_t i = 0; i < outputs.size(); ++i) {
       auto* value = made->output(static_cast<int>(i));
       if (outputs[i].name.empty()) {

@@ -85,7 +85,7 @@ TEST(PreparedLaw, PackedBeforeIsPackedNow) {
         let_go_consumed(second);
         const std::vector<Datum> replayed = run(second, again, store);
         for (size_t i = 0; i < fresh.size(); ++i) {
-          if (fresh[i].kind() != Datum::Kind::tensor) continue;
+          if (fresh[i].kind() != Datum::Kind::tensor || fresh[i].tensor().dtype() == DType::string) continue;
           const Tensor &x = fresh[i].tensor(), &y = replayed[i].tensor();
           ASSERT_EQ(x.shape(), y.shape());
           EXPECT_TRUE(x.bytes() == 0 || std::memcmp(x.raw(), y.raw(), x.bytes()) == 0) << "output " << i;
