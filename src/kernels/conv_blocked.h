@@ -34,6 +34,14 @@ struct BlockedConv {
 
 inline int64_t channel_blocks(int64_t channels, int64_t block) { return (channels + block - 1) / block; }
 
+// Whether winograd2 and winograd4 can compute c.
+inline bool winograd_applies(const BlockedConv& c, int64_t block) {
+  for (int i = 1; i < 3; ++i)
+    if (c.window.kernel[i] != 3 || c.window.stride[i] != 1 || c.window.dilation[i] != 1) return false;
+  const bool whole = c.in_channels / c.groups % block == 0 && c.out_channels / c.groups % block == 0;
+  return !c.x_planar && (c.groups == 1 || whole);
+}
+
 // Blocked pooling takes a Pool (conv.h) whose planes are (batch * blocks), x (planes, in, B), y (planes, out, B);
 // indices are null.
 

@@ -73,13 +73,6 @@ int64_t tiles(const BlockedConv& c) {
   return s.out_blocks == 0 ? 0 : c.groups * s.tile_groups * s.parts;
 }
 
-bool applies(const BlockedConv& c) {
-  for (int i = 1; i < 3; ++i)
-    if (c.window.kernel[i] != 3 || c.window.stride[i] != 1 || c.window.dilation[i] != 1) return false;
-  const bool whole = c.in_channels / c.groups % lanes == 0 && c.out_channels / c.groups % lanes == 0;
-  return !c.x_planar && (c.groups == 1 || whole);
-}
-
 // Time in steps of one register multiplication. Products run at one a step, transforms take 7 a frequency and block,
 // and a byte of weights, read once, takes 0.09 from memory: layers of ResNet-50 and YOLOv8n, cold weights, on Zen 4.
 constexpr double transform_steps = 7, byte_steps = 0.09;
@@ -98,7 +91,7 @@ double steps(const BlockedConv& c) {
 }
 
 BlockedAlgorithm algorithm(const BlockedConv& asked) {
-  if (!applies(asked)) return BlockedAlgorithm::direct;
+  if (!winograd_applies(asked, lanes)) return BlockedAlgorithm::direct;
   BlockedConv c = asked;
   for (int i = 1; i < 3; ++i)
     if (c.window.out[i] == 0) c.window.out[i] = 28;
