@@ -7,7 +7,7 @@
 // Work is cut into (convolution group, group of tiles, part of the out blocks); a run of parts transforms its inputs
 // once. Tiles are counted through the images of a batch. Infinities and NaNs reach the outputs whose windows hold them
 // and no others, as in a direct sum: tiles that meet one are summed term by term.
-#include "kernels/table.h"
+#include "kernels/conv_blocked_entries.h"
 #include "kernels/winograd_group.h"
 
 namespace outpost::kernels {
@@ -101,14 +101,7 @@ BlockedAlgorithm algorithm(const BlockedConv& asked) {
   return by2 < by4 ? BlockedAlgorithm::winograd2 : BlockedAlgorithm::winograd4;
 }
 
-// The entries of the direct sum, which those of this family call; written while the table is made.
-struct Direct {
-  decltype(Kernels::conv_blocked_pack_bytes) pack_bytes;
-  decltype(Kernels::conv_blocked_pack) pack;
-  decltype(Kernels::conv_blocked_tiles) tiles;
-  decltype(Kernels::conv_blocked_scratch_bytes) scratch_bytes;
-  decltype(Kernels::conv_blocked) run;
-} direct;
+BlockedEntries direct;  // the entries of the direct sum
 
 #define OUTPOST_BY_ALGORITHM(name)                                                   \
   (c.algorithm == BlockedAlgorithm::winograd4   ? name<4>                              \
@@ -118,18 +111,16 @@ struct Direct {
 }  // namespace
 
 void OUTPOST_ISA::fill_winograd(Kernels& table) {
-  direct = {table.conv_blocked_pack_bytes, table.conv_blocked_pack, table.conv_blocked_tiles,
-            table.conv_blocked_scratch_bytes, table.conv_blocked};
-  table.conv_blocked_algorithm = algorithm;
-  table.conv_blocked_pack_bytes = [](const BlockedConv& c) { return OUTPOST_BY_ALGORITHM(pack_bytes)(c); };
-  table.conv_blocked_pack = [](const BlockedConv& c, const float* weights, void* packed) {
-    OUTPOST_BY_ALGORITHM(pack)(c, weights, packed);
-  };
-  table.conv_blocked_tiles = [](const BlockedConv& c) { return OUTPOST_BY_ALGORITHM(tiles)(c); };
-  table.conv_blocked_scratch_bytes = [](const BlockedConv& c) { return OUTPOST_BY_ALGORITHM(scratch_bytes)(c); };
-  table.conv_blocked = [](const BlockedConv& c, int64_t begin, int64_t end, void* scratch) {
-    OUTPOST_BY_ALGORITHM(run)(c, begin, end, scratch);
-  };
+  direct = BlockedEntries::of(table);
+  BlockedEntries{
+      .algorithm = algorithm,
+      .pack_bytes = [](const BlockedConv& c) { return OUTPOST_BY_ALGORITHM(pack_bytes)(c); },
+      .pack = [](const BlockedConv& c, const float* w, void* to) { OUTPOST_BY_ALGORITHM(pack)(c, w, to); },
+      .tiles = [](const BlockedConv& c) { return OUTPOST_BY_ALGORITHM(tiles)(c); },
+      .scratch_bytes = [](const BlockedConv& c) { return OUTPOST_BY_ALGORITHM(scratch_bytes)(c); },
+      .run = [](const BlockedConv& c, int64_t begin, int64_t end,
+                void* scratch) { OUTPOST_BY_ALGORITHM(run)(c, begin, end, scratch); },
+  }.set(table);
 }
 
 }  // namespace outpost::kernels

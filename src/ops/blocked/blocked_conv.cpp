@@ -44,6 +44,8 @@ void infer(InferContext& c) {
   const int64_t winograd = c.attributes().integer("winograd", 1);
   c.require(winograd == 0 || winograd == 1 || winograd == 2 || winograd == 4, "winograd is ", winograd,
             "; expected 0 (never), 1 (where faster), 2 or 4 (in tiles of that many rows)");
+  const std::string_view compute = c.attributes().string("compute", "f32");
+  c.require(compute == "f32" || compute == "bf16", "compute is '", compute, "'; expected f32 or bf16");
   c.require(c.ranked(1) && c.rank(1) == 4, "W must be (outputs, inputs of a group, height, width); found ", c.input(1));
   if (!c.ranked(0)) return c.output(0, c.dtype(0), Dims{Dim(), Dim(), Dim(), Dim(), Dim(block)});
   const Dims &x = c.dims(0), &w = c.dims(1);
@@ -72,19 +74,22 @@ void pad_bias(const float* bias, int64_t channels, int64_t block, float* to) {
   std::fill(to + channels, to + blocks_of(channels, block) * block, 0.0f);
 }
 
-// Attribute winograd: 0 asks for the direct sum, 2 and 4 for tiles of 2x2 and 4x4 where they can be, 1 (the default)
-// for the fastest. Its transforms of weights that are not finite would spoil whole channels, and pay only when made once.
+// The fastest for constant weights. Attribute winograd: 0 asks for the direct sum, 2 and 4 for tiles of 2x2 and 4x4
+// where they can be, 1 is the default. Attribute compute: bf16 may round the products' factors. Winograd's transforms
+// of weights that are not finite would spoil whole channels.
 kernels::BlockedAlgorithm algorithm_of(const Node& node, kernels::BlockedConv c, const Tensor* w) {
   using enum kernels::BlockedAlgorithm;
-  const int64_t asked = node.attributes.integer("winograd", 1);
-  if (asked == 0 || !kernels::winograd_applies(c, native_block())) return direct;
-  if (asked != 1) return asked == 2 ? winograd2 : winograd4;
-  if (!w || !std::all_of(w->data<float>(), w->data<float>() + w->count(), [](float v) { return std::isfinite(v); }))
-    return direct;
+  const int64_t winograd = node.attributes.integer("winograd", 1);
+  if (winograd > 1 && kernels::winograd_applies(c, native_block())) return winograd == 2 ? winograd2 : winograd4;
+  if (!w) return direct;
   const Dims &x = node.input(0)->type.dims, &y = node.output(0)->type.dims;
   if (x[0].known()) c.batch = x[0].size;
   for (int i = 1; i < 3; ++i) c.window.out[i] = y.size() == 5 && y[i + 1].known() ? y[i + 1].size : 0;
-  return kernels::kernels().conv_blocked_algorithm(c);
+  c.bf16 = node.attributes.string("compute", "f32") == "bf16";
+  const kernels::BlockedAlgorithm fastest = kernels::kernels().conv_blocked_algorithm(c);
+  if (fastest != winograd2 && fastest != winograd4) return fastest;
+  const auto finite = [](float v) { return std::isfinite(v); };
+  return winograd && std::all_of(w->data<float>(), w->data<float>() + w->count(), finite) ? fastest : direct;
 }
 
 std::shared_ptr<const void> prepare(const PrepareContext& c) {
