@@ -34,15 +34,15 @@ void pack(const BlockedConv& c, const float* w, void* packed) {
   if (is_depthwise(c)) return pack_depthwise(c, w, static_cast<float*>(packed));
   const Sizes s(c);
   float* to = static_cast<float*>(packed);
-  const int64_t width = c.x_planar ? 1 : block, in_steps = c.x_planar ? s.in_channels : s.in_blocks;
+  const int64_t width = c.x_planar ? 1 : block_units, in_steps = c.x_planar ? s.in_channels : s.in_blocks;
   for (int64_t ob = 0; ob < c.groups * s.out_blocks; ++ob) {
     const int64_t group = ob / s.out_blocks, first = group * s.out_channels + ob % s.out_blocks * block;
     const int64_t end = (group + 1) * s.out_channels;
     for (int64_t at = 0; at < in_steps; ++at)
       for (int64_t t = 0; t < s.taps; ++t)
-        for (int64_t i = at * width; i < smaller(s.in_channels, (at + 1) * width); ++i)
+        for (int64_t i = at * width; i < smaller(s.in_units, (at + 1) * width); ++i)
           for (int64_t o = first; o < first + block; ++o)
-            *to++ = o < end ? w[(o * s.in_channels + i) * s.taps + t] : 0.0f;
+            *to++ = o < end ? weight_unit(w + o * s.in_channels * s.taps + t, s.taps, i, s.in_channels) : 0.0f;
   }
 }
 
@@ -77,16 +77,16 @@ struct Cut {
   int64_t in_rows, in_columns;                        // of a region at most
   int64_t tap_count, steps;
 
-  int64_t in_channels(const BlockedConv& c) const { return c.x_planar ? s.in_channels : s.in_blocks * block; }
+  int64_t units(const BlockedConv& c) const { return c.x_planar ? s.in_channels : s.in_blocks * block_units; }
 
   explicit Cut(const BlockedConv& c) : f(c.window), s(c) {
     constexpr int64_t region_bytes = 256 << 10, chunk_bytes = 64 << 10;
     constexpr double tile_flops = 2e6, tile_count = 32;
-    copies = !f.inside(0) || !f.inside(1);
+    copies = bf16_pairs || !f.inside(0) || !f.inside(1);
     const bool runs = c.x_planar && f.dilation[1] == 1;
     tap_count = c.x_planar ? s.in_channels * f.kernel[0] * (runs ? 1 : f.kernel[1]) : s.taps;
-    steps = c.x_planar ? (runs ? f.kernel[1] : 1) : block;
-    const int64_t step_bytes = s.taps * block * block * 2 * int64_t(sizeof(float));
+    steps = c.x_planar ? (runs ? f.kernel[1] : 1) : block_units;
+    const int64_t step_bytes = s.taps * block_units * block * 2 * int64_t(sizeof(float));
     chunk = c.x_planar ? 1 : larger(1, smaller(s.in_blocks, chunk_bytes / larger(1, step_bytes)));
     plain = s.in_channels == 0;
     for (int i = 0; i < 2; ++i)
@@ -94,14 +94,14 @@ struct Cut {
     row_parts = column_parts = out_parts = 1;
     if (plain || f.out[0] == 0 || f.out[1] == 0) return;
     const auto bytes = [&](int64_t rows, int64_t columns) {
-      return f.seen(0, rows) * f.seen(1, columns) * in_channels(c) * int64_t(sizeof(float));
+      return f.seen(0, rows) * f.seen(1, columns) * units(c) * int64_t(sizeof(float));
     };
     const auto rows = [&] { return ceil_divide(f.out[0], row_parts); };
     const auto columns = [&] { return ceil_divide(f.out[1], column_parts); };
     while (bytes(rows(), columns()) > region_bytes && rows() > 1) row_parts += 1 + row_parts / 4;
     while (bytes(rows(), columns()) > region_bytes && columns() > 2 * tile_positions)
       column_parts += 1 + column_parts / 4;
-    if (copies && bytes(rows(), columns()) > 64 * region_bytes) {
+    if (!bf16_pairs && copies && bytes(rows(), columns()) > 64 * region_bytes) {
       plain = true;
       return;
     }
@@ -120,7 +120,7 @@ struct Cut {
   int64_t tap_floats() const { return round_up(tap_count, 8) * 2; }
 };
 
-// Rows [row, row + rows) and columns likewise of `planes` planes of `width` floats a position, zero outside the input.
+// Rows [row, row + rows) and columns likewise of `planes` planes of `width` units a position, zero outside the input.
 void copy_padded(const Field& f, const float* x, int64_t planes, int64_t width, int64_t row, int64_t rows,
                  int64_t column, int64_t columns, float* to) {
   const auto zero = [&](int64_t n) {
@@ -138,11 +138,8 @@ void copy_padded(const Field& f, const float* x, int64_t planes, int64_t width, 
         continue;
       }
       zero(before * width);
-      const float* from = x + ((p * f.in[0] + r) * f.in[1] + column + before) * width;
       const int64_t n = inside * width;
-      int64_t i = 0;
-      for (; i + lanes <= n; i += lanes) store(to + i, load(from + i));
-      if (i < n) store_part(to + i, load_part(from + i, n - i), n - i);
+      copy_units(x + ((p * f.in[0] + r) * f.in[1] + column + before) * width * unit_channels, n, to);
       to += n;
       zero((columns - before - inside) * width);
     }
@@ -209,13 +206,14 @@ void run_region(const BlockedConv& c, const Cut& cut, const Region& at, Part pai
   const int64_t plane = f.out[0] * f.out[1] * block, all_blocks = c.groups * s.out_blocks;
   BlockedTile t;
   t.taps = taps, t.tap_count = cut.tap_count, t.steps = cut.steps;
-  const int64_t tail = c.x_planar ? cut.steps : s.in_channels - (s.in_blocks - 1) * block;  // steps of the last block
+  // Steps of the last block.
+  const int64_t tail = c.x_planar ? cut.steps : s.in_units - (s.in_blocks - 1) * block_units;
   t.w_block = s.block_floats(), t.y_block = plane, t.x_block = from.plane;
   t.has_residual = e.residual != nullptr;
   t.residual_scale = float(e.residual_scale), t.activation = e.activation;
   t.low = e.activation == Activation::relu ? 0.0f : e.low;
   t.high = e.activation == Activation::relu ? infinity : e.high;
-  const int64_t stride = c.x_planar ? f.stride[1] : f.stride[1] * block;
+  const int64_t stride = c.x_planar ? f.stride[1] : f.stride[1] * block_units;
   for (int64_t ob = 2 * pairs.begin; ob < smaller(2 * pairs.end, s.out_blocks); ob += 2) {
     const int blocks = s.out_blocks - ob >= 2 ? 2 : 1;
     const int64_t o = at.group * s.out_blocks + ob, last_channel = s.out_channels - (ob + blocks - 1) * block;
@@ -229,7 +227,7 @@ void run_region(const BlockedConv& c, const Cut& cut, const Region& at, Part pai
       t.first = ib == 0, t.last = ib + t.blocks == in_blocks;
       t.last_steps = t.last ? tail : cut.steps;
       t.x = from.x + ib * from.plane;
-      const int64_t done = ib * s.taps * block * block, size = t.blocks * s.taps * block * block;
+      const int64_t done = ib * s.taps * block_units * block, size = t.blocks * s.taps * block_units * block;
       t.w = static_cast<const float*>(c.packed_weights) + o * t.w_block + done;
       // The next chunk's weights come while the first positions use this one's.
       t.w_ahead = c.x_planar ? 0 : t.last ? 2 * t.w_block - done : size;
@@ -286,7 +284,7 @@ size_t scratch_bytes(const BlockedConv& c) {
   if (tiles(c) == 0 || is_depthwise(c)) return 0;
   const Cut cut(c);
   if (cut.plain) return 0;
-  const int64_t copied = cut.copies ? cut.in_rows * cut.in_columns * cut.in_channels(c) : 0;
+  const int64_t copied = cut.copies ? cut.in_rows * cut.in_columns * cut.units(c) : 0;
   return size_t(cut.tap_floats() + copied + lanes) * sizeof(float);
 }
 
@@ -298,6 +296,7 @@ void run(const BlockedConv& c, int64_t begin, int64_t end, void* scratch) {
   auto* taps = static_cast<int64_t*>(scratch);
   float* copy = static_cast<float*>(scratch) + cut.tap_floats();
   const int64_t planes = c.x_planar ? s.in_channels : s.in_blocks, width = c.x_planar ? 1 : block;
+  const int64_t copy_width = width / unit_channels;
   int64_t copied = -1;
   for (int64_t tile = begin; tile < end; ++tile) {
     if (cut.plain) {
@@ -315,9 +314,9 @@ void run(const BlockedConv& c, int64_t begin, int64_t end, void* scratch) {
       from.x += (row * f.in[1] + column) * width;
     } else {
       const int64_t rows = f.seen(0, at.rows.count()), columns = f.seen(1, at.columns.count());
-      if (copied != region) copy_padded(f, x, planes, width, row, rows, column, columns, copy);
+      if (copied != region) copy_padded(f, x, planes, copy_width, row, rows, column, columns, copy);
       copied = region;
-      from = {copy, columns * width, width, rows * columns * width};
+      from = {copy, columns * copy_width, copy_width, rows * columns * copy_width};
     }
     set_taps(c, cut, from, taps);
     run_region(c, cut, at, part_of(cut.pairs(), cut.out_parts, part), from, taps);
@@ -326,6 +325,7 @@ void run(const BlockedConv& c, int64_t begin, int64_t end, void* scratch) {
 
 }  // namespace
 
+#if !defined(OUTPOST_BF16_PAIRS)
 void OUTPOST_ISA::fill_conv_blocked(Kernels& table) {
   table.conv_blocked_pack_bytes = pack_bytes;
   table.conv_blocked_pack = pack;
@@ -333,5 +333,6 @@ void OUTPOST_ISA::fill_conv_blocked(Kernels& table) {
   table.conv_blocked_scratch_bytes = scratch_bytes;
   table.conv_blocked = run;
 }
+#endif
 
 }  // namespace outpost::kernels

@@ -22,6 +22,17 @@ constexpr int tile_positions = 12;
 constexpr int tile_positions = 4;
 #endif
 
+// sum + x * weight; where products are of bf16, x and weight hold pairs.
+inline F32 multiply_add(F32 sum, F32 weight, const float* x) {
+#if defined(OUTPOST_BF16_PAIRS)
+  int32_t pair;
+  __builtin_memcpy(&pair, x, sizeof pair);
+  return (F32)_mm512_dpbf16_ps((__m512)sum, (__m512bh)weight, (__m512bh)_mm512_set1_epi32(pair));
+#else
+  return sum + broadcast(*x) * weight;
+#endif
+}
+
 }  // namespace
 
 namespace OUTPOST_ISA {

@@ -74,8 +74,8 @@ void micro(const BlockedTile& t) {
         OUTPOST_EACH(b, blocks) weight[b] = load(w + b * w_block);
         OUTPOST_EACH(b, blocks) __builtin_prefetch(w + b * w_block + ahead);
         OUTPOST_EACH(r, rows) OUTPOST_EACH(q, columns) {
-          const F32 value = broadcast(x[r][q / 3][q % 3 * stride]);
-          OUTPOST_EACH(b, blocks) sum[r * columns + q][b] += value * weight[b];
+          const float* value = x[r][q / 3] + q % 3 * stride;
+          OUTPOST_EACH(b, blocks) sum[r * columns + q][b] = multiply_add(sum[r * columns + q][b], weight[b], value);
         }
         OUTPOST_EACH(r, rows) OUTPOST_EACH(j, thirds) ++x[r][j];
         w += lanes;

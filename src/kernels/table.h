@@ -31,7 +31,7 @@
   FAMILY(gemm_int8)                   \
   FAMILY(conv_int8)                   \
   FAMILY(depthwise_int8)
-#define OUTPOST_BF16_FAMILIES(FAMILY)
+#define OUTPOST_BF16_FAMILIES(FAMILY) FAMILY(conv_blocked)
 
 #define OUTPOST_DECLARE_FILL(name) void fill_##name(Kernels& table);
 #define OUTPOST_DECLARE_ISA(isa, FAMILIES) \

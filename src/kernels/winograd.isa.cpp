@@ -7,7 +7,7 @@
 // Work is cut into (convolution group, group of tiles, part of the out blocks); a run of parts transforms its inputs
 // once. Tiles are counted through the images of a batch. Infinities and NaNs reach the outputs whose windows hold them
 // and no others, as in a direct sum: tiles that meet one are summed term by term.
-#include "kernels/table.h"
+#include "kernels/conv_blocked_entries.h"
 #include "kernels/winograd_group.h"
 
 namespace outpost::kernels {
@@ -73,13 +73,6 @@ int64_t tiles(const BlockedConv& c) {
   return s.out_blocks == 0 ? 0 : c.groups * s.tile_groups * s.parts;
 }
 
-bool applies(const BlockedConv& c) {
-  for (int i = 1; i < 3; ++i)
-    if (c.window.kernel[i] != 3 || c.window.stride[i] != 1 || c.window.dilation[i] != 1) return false;
-  const bool whole = c.in_channels / c.groups % lanes == 0 && c.out_channels / c.groups % lanes == 0;
-  return !c.x_planar && (c.groups == 1 || whole);
-}
-
 // Time in steps of one register multiplication. Products run at one a step, transforms take 7 a frequency and block,
 // and a byte of weights, read once, takes 0.09 from memory: layers of ResNet-50 and YOLOv8n, cold weights, on Zen 4.
 constexpr double transform_steps = 7, byte_steps = 0.09;
@@ -98,7 +91,7 @@ double steps(const BlockedConv& c) {
 }
 
 BlockedAlgorithm algorithm(const BlockedConv& asked) {
-  if (!applies(asked)) return BlockedAlgorithm::direct;
+  if (!winograd_applies(asked, lanes)) return BlockedAlgorithm::direct;
   BlockedConv c = asked;
   for (int i = 1; i < 3; ++i)
     if (c.window.out[i] == 0) c.window.out[i] = 28;
@@ -108,14 +101,7 @@ BlockedAlgorithm algorithm(const BlockedConv& asked) {
   return by2 < by4 ? BlockedAlgorithm::winograd2 : BlockedAlgorithm::winograd4;
 }
 
-// The entries of the direct sum, which those of this family call; written while the table is made.
-struct Direct {
-  decltype(Kernels::conv_blocked_pack_bytes) pack_bytes;
-  decltype(Kernels::conv_blocked_pack) pack;
-  decltype(Kernels::conv_blocked_tiles) tiles;
-  decltype(Kernels::conv_blocked_scratch_bytes) scratch_bytes;
-  decltype(Kernels::conv_blocked) run;
-} direct;
+BlockedEntries direct;  // the entries of the direct sum
 
 #define OUTPOST_BY_ALGORITHM(name)                                                   \
   (c.algorithm == BlockedAlgorithm::winograd4   ? name<4>                              \
@@ -125,18 +111,16 @@ struct Direct {
 }  // namespace
 
 void OUTPOST_ISA::fill_winograd(Kernels& table) {
-  direct = {table.conv_blocked_pack_bytes, table.conv_blocked_pack, table.conv_blocked_tiles,
-            table.conv_blocked_scratch_bytes, table.conv_blocked};
-  table.conv_blocked_algorithm = algorithm;
-  table.conv_blocked_pack_bytes = [](const BlockedConv& c) { return OUTPOST_BY_ALGORITHM(pack_bytes)(c); };
-  table.conv_blocked_pack = [](const BlockedConv& c, const float* weights, void* packed) {
-    OUTPOST_BY_ALGORITHM(pack)(c, weights, packed);
-  };
-  table.conv_blocked_tiles = [](const BlockedConv& c) { return OUTPOST_BY_ALGORITHM(tiles)(c); };
-  table.conv_blocked_scratch_bytes = [](const BlockedConv& c) { return OUTPOST_BY_ALGORITHM(scratch_bytes)(c); };
-  table.conv_blocked = [](const BlockedConv& c, int64_t begin, int64_t end, void* scratch) {
-    OUTPOST_BY_ALGORITHM(run)(c, begin, end, scratch);
-  };
+  direct = BlockedEntries::of(table);
+  BlockedEntries{
+      .algorithm = algorithm,
+      .pack_bytes = [](const BlockedConv& c) { return OUTPOST_BY_ALGORITHM(pack_bytes)(c); },
+      .pack = [](const BlockedConv& c, const float* w, void* to) { OUTPOST_BY_ALGORITHM(pack)(c, w, to); },
+      .tiles = [](const BlockedConv& c) { return OUTPOST_BY_ALGORITHM(tiles)(c); },
+      .scratch_bytes = [](const BlockedConv& c) { return OUTPOST_BY_ALGORITHM(scratch_bytes)(c); },
+      .run = [](const BlockedConv& c, int64_t begin, int64_t end,
+                void* scratch) { OUTPOST_BY_ALGORITHM(run)(c, begin, end, scratch); },
+  }.set(table);
 }
 
 }  // namespace outpost::kernels

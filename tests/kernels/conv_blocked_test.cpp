@@ -2,7 +2,9 @@
 // strides, dilations, pads (also negative and uneven), epilogues; padding lanes; and that tiles may be run in any grouping.
 #include "kernels/kernels_check.h"
 
+#include <bit>
 #include <cstring>
+#include <string_view>
 
 namespace outpost::kernels {
 namespace {
@@ -143,14 +145,22 @@ BlockedConv elsewhere(BlockedConv c) {
 struct Data {
   std::vector<float> planar, w;
   Expected e;
-  explicit Data(const BlockedConv& c)
+  // `halves`: values that bf16 holds exactly.
+  explicit Data(const BlockedConv& c, bool halves = false)
       : planar(random_floats(c.batch * c.in_channels * plane(c.window.in), 1)),
-        w(random_floats(c.out_channels * (c.in_channels / c.groups) * plane(c.window.kernel), 2)), e(reference(c, planar, w)) {}
+        w(random_floats(c.out_channels * (c.in_channels / c.groups) * plane(c.window.kernel), 2)) {
+    for (std::vector<float>* values : {&planar, &w})
+      for (float& v : *values)
+        if (halves) v = std::bit_cast<float>(std::bit_cast<uint32_t>(v) & 0xffff0000);
+    e = reference(c, planar, w);
+  }
 };
 
-void check(const Kernels& table, const Shape& s, const Data& data, bool extras, Activation activation) {
+void check(const Kernels& table, const Shape& s, const Data& data, bool extras, Activation activation,
+           BlockedAlgorithm algorithm = BlockedAlgorithm::direct) {
   const int64_t lanes = table.vector_bytes / 4;
   BlockedConv c = conv_of(s, lanes);
+  c.algorithm = algorithm;
   const std::vector<float>& planar = data.planar;
   const Expected& e = data.e;
   const int64_t positions = plane(c.window.out), blocks = channel_blocks(c.out_channels, lanes);
@@ -194,6 +204,24 @@ TEST(BlockedConvolution, MatchesPlainLoops) {
       check(*table, s, data, true, Activation::silu);
       if (HasFatalFailure()) return;
     }
+}
+
+// Where a table has products of bf16: values it holds exactly give the exact sums; others are rounded to 8 bits.
+TEST(BlockedConvolution, Bf16MatchesPlainLoops) {
+  for (const Kernels* table : all_tables()) {
+    int found = 0;
+    for (const Shape& s : shapes()) {
+      BlockedConv c = conv_of(s, table->vector_bytes / 4);
+      c.bf16 = true;
+      if (table->conv_blocked_algorithm(c) != BlockedAlgorithm::bf16) continue;
+      ++found;
+      const Data data(c, true);
+      check(*table, s, data, false, Activation::clip, BlockedAlgorithm::bf16);
+      check(*table, s, data, true, Activation::silu, BlockedAlgorithm::bf16);
+      if (HasFatalFailure()) return;
+    }
+    EXPECT_EQ(found > 10, std::string_view(table->isa) == "avx512bf16") << table->isa << " " << found;
+  }
 }
 
 // Infinity in a real channel must not reach others through the padding lanes.

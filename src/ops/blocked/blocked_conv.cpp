@@ -1,6 +1,8 @@
 // BlockedConv: outpost.FusedConv on channel blocks. x is blocked, or planar for a first layer of few channels; the
 // weights are those of Conv, packed once where they are constant. Where the block is not the kernels' own, and in f64, it
 // runs in plain loops. Made by the layout pass.
+#include <algorithm>
+#include <cmath>
 #include <cstring>
 
 #include "kernels/kernels.h"
@@ -14,6 +16,7 @@ struct Prepared {
   WindowAttributes window;
   int64_t groups = 1, block = 16;
   FusedActivation activation;
+  kernels::BlockedAlgorithm algorithm = kernels::BlockedAlgorithm::direct;
   Tensor packed, bias;  // where constant: weights, and the bias padded to whole blocks
 };
 
@@ -38,6 +41,11 @@ void infer(InferContext& c) {
   const WindowAttributes window = WindowAttributes::of(c.node());
   const int64_t groups = c.attributes().integer("group", 1), block = block_of(c.node());
   FusedActivation::of(c.node());
+  const int64_t winograd = c.attributes().integer("winograd", 1);
+  c.require(winograd == 0 || winograd == 1 || winograd == 2 || winograd == 4, "winograd is ", winograd,
+            "; expected 0 (never), 1 (where faster), 2 or 4 (in tiles of that many rows)");
+  const std::string_view compute = c.attributes().string("compute", "f32");
+  c.require(compute == "f32" || compute == "bf16", "compute is '", compute, "'; expected f32 or bf16");
   c.require(c.ranked(1) && c.rank(1) == 4, "W must be (outputs, inputs of a group, height, width); found ", c.input(1));
   if (!c.ranked(0)) return c.output(0, c.dtype(0), Dims{Dim(), Dim(), Dim(), Dim(), Dim(block)});
   const Dims &x = c.dims(0), &w = c.dims(1);
@@ -66,6 +74,24 @@ void pad_bias(const float* bias, int64_t channels, int64_t block, float* to) {
   std::fill(to + channels, to + blocks_of(channels, block) * block, 0.0f);
 }
 
+// The fastest for constant weights. Attribute winograd: 0 asks for the direct sum, 2 and 4 for tiles of 2x2 and 4x4
+// where they can be, 1 is the default. Attribute compute: bf16 may round the products' factors. Winograd's transforms
+// of weights that are not finite would spoil whole channels.
+kernels::BlockedAlgorithm algorithm_of(const Node& node, kernels::BlockedConv c, const Tensor* w) {
+  using enum kernels::BlockedAlgorithm;
+  const int64_t winograd = node.attributes.integer("winograd", 1);
+  if (winograd > 1 && kernels::winograd_applies(c, native_block())) return winograd == 2 ? winograd2 : winograd4;
+  if (!w) return direct;
+  const Dims &x = node.input(0)->type.dims, &y = node.output(0)->type.dims;
+  if (x[0].known()) c.batch = x[0].size;
+  for (int i = 1; i < 3; ++i) c.window.out[i] = y.size() == 5 && y[i + 1].known() ? y[i + 1].size : 0;
+  c.bf16 = node.attributes.string("compute", "f32") == "bf16";
+  const kernels::BlockedAlgorithm fastest = kernels::kernels().conv_blocked_algorithm(c);
+  if (fastest != winograd2 && fastest != winograd4) return fastest;
+  const auto finite = [](float v) { return std::isfinite(v); };
+  return winograd && std::all_of(w->data<float>(), w->data<float>() + w->count(), finite) ? fastest : direct;
+}
+
 std::shared_ptr<const void> prepare(const PrepareContext& c) {
   auto p = std::make_shared<Prepared>();
   p->window = WindowAttributes::of(c.node);
@@ -74,13 +100,20 @@ std::shared_ptr<const void> prepare(const PrepareContext& c) {
   p->activation = FusedActivation::of(c.node);
   const Tensor *w = c.constant(1), *bias = c.constant(2);
   const Type& x = c.node.input(0)->type;
-  if (w && x.ranked && native(*p, w->dtype())) {
-    kernels::BlockedConv conv = with_weights(w->shape(), p->groups, x.rank() == 4);
+  const Type& weights = c.node.input(1)->type;
+  if (x.ranked && weights.is_static() && native(*p, weights.dtype)) {
+    const Shape shape = weights.shape();
+    kernels::BlockedConv conv = with_weights(shape, p->groups, x.rank() == 4);
     const int64_t ones[2] = {1, 1};
-    conv.window = resolve_window(p->window, 2, ones, w->shape().data() + 2);
-    const kernels::Kernels& k = kernels::kernels();
-    p->packed = c.packed("w", k.conv_blocked_pack_bytes(conv), [&](void* packed) { k.conv_blocked_pack(conv, w->data<float>(), packed); });
-    c.consumed(1);
+    conv.window = resolve_window(p->window, 2, ones, shape.data() + 2);
+    p->algorithm = conv.algorithm = algorithm_of(c.node, conv, w);
+    if (w) {
+      const kernels::Kernels& k = kernels::kernels();
+      const std::string name = "w" + std::to_string(static_cast<int>(p->algorithm));
+      p->packed = c.packed(name, k.conv_blocked_pack_bytes(conv),
+                           [&](void* packed) { k.conv_blocked_pack(conv, w->data<float>(), packed); });
+      c.consumed(1);
+    }
   }
   if (bias && native(*p, bias->dtype())) {
     p->bias = Tensor(DType::f32, {blocks_of(bias->count(), p->block) * p->block});
@@ -92,6 +125,7 @@ std::shared_ptr<const void> prepare(const PrepareContext& c) {
 kernels::BlockedConv convolution(const View& x, const View& w, const Prepared& p) {
   kernels::BlockedConv c = with_weights(w.shape(), p.groups, x.rank() == 4);
   c.batch = x.dim(0);
+  c.algorithm = p.algorithm;
   c.window = resolve_window(p.window, 2, x.shape().data() + 2, w.shape().data() + 2);
   return c;
 }
@@ -168,7 +202,7 @@ Cost cost(const CostContext& c) {
 void expand(ExpandContext& c) {
   Attributes window;
   for (const auto& [name, value] : c.attributes())
-    if (name != "block" && name != "compute" && !name.starts_with("activation")) window.set(name, value);
+    if (name != "block" && name != "compute" && name != "winograd" && !name.starts_with("activation")) window.set(name, value);
   const Dims& w = c.in(1)->type.dims;
   const int64_t groups = c.attributes().integer("group", 1);
   Value* x = c.in(0);
@@ -198,6 +232,11 @@ OUTPOST_DEFINE_OP(outpost_BlockedConv, .name = "BlockedConv", .domain = "outpost
   block=8 group=8 strides=[2,1] pads=[1,0,1,1] activation="gelu_erf" | f32[2,1,6,5,8] f32[8,1,3,3] - f32[2,1,3,4,8]
   block=16 strides=[2,2] pads=[3,3,3,3] activation="relu" | f32[1,3,13,14] f32[18,3,7,7] f32[18]
   block=8 strides=[2,2] dilations=[1,2] activation="gelu_tanh" | f32[2,3,6,7] f32[8,3,3,3]
+  block=16 winograd=4 pads=[1,1,1,1] activation="relu" | f32[2,2,5,6,16] f32[33,20,3,3] f32[33] f32[2,3,5,6,16]
+  block=8 winograd=2 pads=[0,1,1,2] activation="silu" | f32[1,2,7,9,8] f32[12,10,3,3] f32[12]
+  block=4 winograd=4 group=2 | f32[1,2,9,6,4] f32[8,4,3,3]
+  block=16 winograd=2 group=2 pads=[1,1,1,1] | f32[1,2,4,4,16] f32[32,16,3,3] - f32[1,2,4,4,16]
+  block=16 winograd=0 pads=[1,1,1,1] | f32[1,1,5,6,16] f32[4,3,3,3] f32[4]
   block=16 | f32[0,1,5,5,16] f32[4,3,3,3]
 )");
 
