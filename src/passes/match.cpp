@@ -229,13 +229,16 @@ bool replace_output(Node& node, int output, Value* value) {
 
 // Erases the node and what only it needed, at once: what they used counts fewer users for the matches to come.
 void erase_unused(Graph& g, Node* node) {
-  const auto& outs = node->outputs();
-  if (!std::all_of(outs.begin(), outs.end(), [&](const Value* v) { return unused(g, v); })) return;
-  std::vector<Node*> before;
-  for (const Value* v : node->inputs())
-    if (v && v->producer() && std::find(before.begin(), before.end(), v->producer()) == before.end()) before.push_back(v->producer());
-  g.erase(node);
-  for (Node* n : before) erase_unused(g, n);
+  std::vector<Node*> candidates{node};  // each once: one that is still used comes again with its last user
+  while (!candidates.empty()) {
+    Node* n = candidates.back();
+    candidates.pop_back();
+    const auto& outs = n->outputs();
+    if (!std::all_of(outs.begin(), outs.end(), [&](const Value* v) { return unused(g, v); })) continue;
+    for (const Value* v : n->inputs())
+      if (v && v->producer() && std::find(candidates.begin(), candidates.end(), v->producer()) == candidates.end()) candidates.push_back(v->producer());
+    g.erase(n);
+  }
 }
 
 // The only output in use, or -1.

@@ -14,7 +14,7 @@ using namespace match;
 
 // A product that may be merged: plain, with a constant matrix and perhaps a constant bias, and not used elsewhere.
 bool is_projection(const Node* n) {
-  if (!n || n->attributes.string("activation", "none") != "none" || n->attributes.has("compute") || n->input(3)) return false;
+  if (!n || n->attributes.string("activation", "none") != "none" || n->input(3)) return false;
   const Value *w = n->input(1), *bias = n->input(2);
   return w->is_constant() && w->type.rank() == 2 && w->stored().contiguous() && bits(w->type.dtype) % 8 == 0 &&
          (!bias || (bias->is_constant() && bias->stored().contiguous()));
@@ -22,7 +22,8 @@ bool is_projection(const Node* n) {
 
 bool mergeable(const Node& q, const Node& other) {
   return q.input(0) == other.input(0) && (q.input(2) == nullptr) == (other.input(2) == nullptr) && q.input(1)->type.dtype == other.input(1)->type.dtype &&
-         q.attributes.integer("trans_w", 0) == other.attributes.integer("trans_w", 0);
+         q.attributes.integer("trans_w", 0) == other.attributes.integer("trans_w", 0) &&
+         q.attributes.string("compute", "") == other.attributes.string("compute", "");
 }
 
 // Matrices of as many rows side by side; (outer, columns of each) once seen flat.
@@ -70,7 +71,6 @@ bool packable(const Node& a) {
   if (!is(&a, "Attention") || a.outputs().size() != 1 || a.inputs().size() < 3 || a.inputs().size() > 4) return false;
   for (const char* name : {"left_window_size", "right_window_size"})
     if (a.attributes.integer(name, -1) >= 0) return false;
-  if (a.attributes.has("compute")) return false;
   const int64_t heads = a.attributes.integer("q_num_heads", 0), kv_heads = a.attributes.integer("kv_num_heads", 0);
   if (heads <= 0 || kv_heads <= 0) return false;
   Dim size;

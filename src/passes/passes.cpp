@@ -146,6 +146,7 @@ const std::vector<Pass>& all_passes() {
       {"common", merge_common, Stage::simplify, "equal nodes are computed once, equal constants are kept once"},
       {"normalization", recognise_normalization, Stage::recognise, "LayerNormalization and RMSNormalization written out in parts become one operator"},
       {"gelu", recognise_gelu, Stage::recognise, "Gelu written out in parts becomes one operator"},
+      {"rotary", recognise_rotary, Stage::recognise, "rotary positions written out in parts become one operator"},
       {"attention", recognise_attention, Stage::recognise, "scaled dot-product attention written out in parts becomes one operator"},
       {"activations", recognise_activations, Stage::recognise, "activation functions written out in parts become one operator"},
       {"quantised", recognise_quantised, Stage::fuse, "DequantizeLinear, operator, QuantizeLinear become the operator on codes"},

@@ -57,6 +57,7 @@ int remove_dead(Graph&);         // nodes and constants that nobody reads
 // Recognise:
 int recognise_normalization(Graph&);  // LayerNormalization and RMSNormalization from parts
 int recognise_gelu(Graph&);           // Gelu from parts, and com.microsoft's forms with a bias
+int recognise_rotary(Graph&);         // RotaryEmbedding from parts
 int recognise_attention(Graph&);      // Attention from parts, with masks, caps, grouped heads
 int recognise_activations(Graph&);  // Swish, HardSwish, Mish, Clip and kin from their parts
 // Fuse:

@@ -87,7 +87,7 @@ bool peel(Value* v, Scores& s) {
     if (is(n, "Add")) {
       const int side = product_behind(n->input(0)) ? 0 : 1;
       if (product_behind(n->input(1 - side))) return false;
-      s.masks.push_back({n->input(1 - side)});
+      s.masks.push_back({n->input(1 - side), false, std::nullopt});
       v = n->input(side);
       continue;
     }
@@ -120,6 +120,21 @@ Value* added(Builder& b, const Mask& m, const Value* scores) {
   return b.emit("Where", m.inverted ? std::vector<Value*>{m.value, out, zero} : std::vector<Value*>{m.value, zero, out});
 }
 
+// The size of an axis as a 1-D value, read where it comes from: so that no step of the way has to be kept for its shape,
+// and all layers ask the same question.
+Value* size_of(Builder& b, Value* v, int axis) {
+  const Dim d = dim(v, axis);
+  if (d.known()) return b.integers({d.size});
+  for (bool moved = true; moved && v->producer();) {
+    moved = false;
+    const std::vector<Value*> inputs = v->producer()->inputs();
+    for (Value* x : inputs)
+      for (int i = 0; x && !moved && x->type.ranked && i < x->type.rank(); ++i)
+        if (dim(x, i) == d) v = x, axis = i, moved = true;
+  }
+  return build::dims(b, v, axis, axis + 1);
+}
+
 // All masks as one value to add, or a boolean one; null: none. Attention takes a short last axis as hidden keys: one that
 // is not the keys' for certain is expanded to them.
 Value* joined(Builder& b, const std::vector<Mask>& masks, Value* q, Value* k) {
@@ -131,7 +146,7 @@ Value* joined(Builder& b, const std::vector<Mask>& masks, Value* q, Value* k) {
     for (const Mask& m : masks) all = all ? b.add(all, added(b, m, q)) : added(b, m, q);
   }
   if (rank_is(all, 0) || (all->type.ranked && all->type.dims.back() == dim(k, 2))) return all;
-  return b.emit("Expand", {all, build::dims(b, k, 2, 3)});
+  return b.emit("Expand", {all, size_of(b, k, 2)});
 }
 
 // x for heads of x repeated: Reshape(Expand(Unsqueeze(x, 2))), as far as the types show it.
@@ -227,6 +242,26 @@ Value* rows_of(const Value* v) {
   return kept ? r->input(0) : nullptr;
 }
 
+// The same for v = RotaryEmbedding(heads): the embedding on rows takes its place.
+struct Rows {
+  Value* x = nullptr;
+  const Node* rotary = nullptr;  // what is still to be done to x
+};
+
+Rows rows_behind(const Value* v) {
+  const Node* n = producer_if(v, "RotaryEmbedding");
+  if (!n) return {rows_of(v)};
+  const bool plain = n->inputs().size() == 3 && rank_is(n->input(1), 3) && rank_is(n->input(2), 3);
+  return plain ? Rows{rows_of(n->input(0)), n} : Rows{};
+}
+
+Value* emit_rows(Builder& b, const Rows& r, int64_t heads) {
+  if (!r.rotary) return r.x;
+  Attributes a = r.rotary->attributes;
+  a.set("num_heads", heads);
+  return b.emit("RotaryEmbedding", {r.x, r.rotary->input(1), r.rotary->input(2)}, std::move(a));
+}
+
 // The three parts of one projection, split by head: Gather i of Transpose(Reshape(x, [b, s, 3, h, d]), [2, 0, 3, 1, 4]).
 Value* packed_rows(const Value* q, const Value* k, const Value* v) {
   const Value* parts[] = {q, k, v};
@@ -255,12 +290,15 @@ Value* on_rows(Builder& b, Node& n) {
   const Value *q = a->input(0), *k = a->input(1), *v = a->input(2);
   const Dim heads = dim(q, 1), kv_heads = dim(k, 1);
   if (!heads.known() || !kv_heads.known() || !(dim(n.output(0), 0) == dim(q, 0)) || !(dim(n.output(0), 1) == dim(q, 2))) return nullptr;
-  std::vector<Value*> rows{rows_of(q), rows_of(k), rows_of(v)};
+  std::vector<Value*> rows;
   if (Value* x = packed_rows(q, k, v)) {
     const int64_t width = heads.size * dim(q, 3).size;
     rows = b.emit_node("Split", {x, b.integers({width, width, width})}, {{"axis", int64_t{-1}}}, 3)->outputs();
+  } else {
+    const Rows parts[] = {rows_behind(q), rows_behind(k), rows_behind(v)};
+    if (!parts[0].x || !parts[1].x || !parts[2].x) return nullptr;
+    for (int i = 0; i < 3; ++i) rows.push_back(emit_rows(b, parts[i], (i == 0 ? heads : kv_heads).size));
   }
-  if (!rows[0] || !rows[1] || !rows[2]) return nullptr;
   if (a->input(3)) rows.push_back(a->input(3));
   Attributes attributes = a->attributes;
   attributes.set("q_num_heads", heads.size);

@@ -29,8 +29,14 @@ TEST(RecogniseAttention, masks) {
   EXPECT_EQ(of(product + "%s ? = Where(%c, %p, %low)\n" + end, inputs), "Where Attention");
   EXPECT_EQ(of(product + "%d ? = Div(%p, %root)\n%o ? = Where(%c, %d, %low)\n%s ? = Add(%m, %o)\n" + end, inputs), "Where Add Attention");
   EXPECT_EQ(of(product + "%s ? = Where(%c, %low, %p)\n" + end, inputs), "Where Attention");
-  EXPECT_EQ(of(product + "%s ? = Add(%p, %one)\n" + end, inputs), "Shape Expand Attention") << "one value is not a mask of one key";
+  EXPECT_EQ(of(product + "%s ? = Add(%p, %one)\n" + end, inputs), "Expand Attention") << "one value is not a mask of one key";
   EXPECT_EQ(of(product + "%o ? = Add(%p, %m)\n%s ? = Mul(%o, %eighth)\n" + end, inputs).find("Attention"), std::string::npos) << "a mask that is scaled";
+}
+
+TEST(RecogniseAttention, a_mask_of_another_length_is_expanded_to_the_keys) {
+  EXPECT_EQ(of(product + "%s ? = Add(%p, %m)\n" + end, "input %q f32[B,3,S,4]\ninput %k f32[B,3,T,4]\ninput %v f32[B,3,T,7]\ninput %m f32[B,1,1,M]\n"),
+            "Shape Expand Attention");
+  EXPECT_EQ(of(product + "%s ? = Add(%p, %m)\n" + end, "input %q f32[B,3,S,4]\ninput %k f32[B,3,T,4]\ninput %v f32[B,3,T,7]\ninput %m f32[B,1,1,T]\n"), "Attention");
 }
 
 TEST(RecogniseAttention, caps) {
