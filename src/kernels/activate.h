@@ -42,5 +42,18 @@ inline F32 activate(F32 x, Activation kind, F32 low, F32 high) {
   return x;
 }
 
+// body.operator()<kind>(): a loop that need not ask for every register.
+template <class Body>
+inline void for_activation(Activation kind, Body body) {
+  switch (kind) {
+#define OUTPOST_ACTIVATION(name) \
+  case Activation::name: return body.template operator()<Activation::name>();
+    OUTPOST_ACTIVATION(none) OUTPOST_ACTIVATION(relu) OUTPOST_ACTIVATION(clip) OUTPOST_ACTIVATION(leaky)
+    OUTPOST_ACTIVATION(sigmoid) OUTPOST_ACTIVATION(tanh) OUTPOST_ACTIVATION(silu) OUTPOST_ACTIVATION(gelu_erf)
+    OUTPOST_ACTIVATION(gelu_tanh) OUTPOST_ACTIVATION(hardswish)
+#undef OUTPOST_ACTIVATION
+  }
+}
+
 }  // namespace
 }  // namespace outpost::kernels

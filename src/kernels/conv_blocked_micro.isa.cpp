@@ -12,29 +12,18 @@ using OUTPOST_ISA::BlockedTile;
 #define OUTPOST_EACH(i, n) _Pragma("GCC unroll 16") for (int i = 0; i < (n); ++i)
 
 // Finished sums: the activations that are no clamp (a clamp may come twice), then zero in padding lanes.
-template <int blocks, Activation kind>
-void finish_as(const BlockedTile& t, int rows, int columns) {
+__attribute__((noinline)) void finish_tile(const BlockedTile& t, int rows, int columns, int blocks) {
   const F32 low = broadcast(t.low), high = broadcast(t.high);
-  for (int b = 0; b < blocks; ++b) {
-    const I32 real = lane_index() < (b + 1 < blocks ? lanes : t.real_lanes);
-    for (int r = 0; r < rows; ++r) {
-      float* y = t.y + b * t.y_block + r * t.y_row;
-#pragma GCC unroll 2
-      for (int q = 0; q < columns; ++q)
-        store(y + q * lanes, select(real, activate(load(y + q * lanes), kind, low, high), F32{}));
+  for_activation(t.activation, [&]<Activation kind>() {
+    for (int b = 0; b < blocks; ++b) {
+      const I32 real = lane_index() < (b + 1 < blocks ? lanes : t.real_lanes);
+      for (int r = 0; r < rows; ++r) {
+        float* y = t.y + b * t.y_block + r * t.y_row;
+        for (int q = 0; q < columns; ++q)
+          store(y + q * lanes, select(real, activate(load(y + q * lanes), kind, low, high), F32{}));
+      }
     }
-  }
-}
-
-template <int blocks>
-void finish_tile(const BlockedTile& t, int rows, int columns) {
-  switch (t.activation) {
-#define OUTPOST_FINISH(kind) \
-  case Activation::kind: return finish_as<blocks, Activation::kind>(t, rows, columns);
-    OUTPOST_FINISH(none) OUTPOST_FINISH(relu) OUTPOST_FINISH(clip) OUTPOST_FINISH(leaky) OUTPOST_FINISH(sigmoid)
-    OUTPOST_FINISH(tanh) OUTPOST_FINISH(silu) OUTPOST_FINISH(gelu_erf) OUTPOST_FINISH(gelu_tanh)
-    OUTPOST_FINISH(hardswish)
-  }
+  });
 }
 
 template <int rows, int columns, int blocks>
@@ -91,7 +80,7 @@ void micro(const BlockedTile& t) {
   OUTPOST_EACH(r, rows) OUTPOST_EACH(q, columns) OUTPOST_EACH(b, blocks)
     store(y + r * y_row + b * y_block + q * lanes, sum[r * columns + q][b]);
   const bool done = t.real_lanes == lanes && (clamps || t.activation == Activation::none);
-  if (t.last && !done) finish_tile<blocks>(t, rows, columns);
+  if (t.last && !done) finish_tile(t, rows, columns, blocks);
 }
 
 template <int rows, int blocks, int columns = tile_positions / rows>

@@ -17,6 +17,7 @@ int64_t operand_stride(const Shape& shape, int from_last, int64_t dense) {
 template <class W>
 void gather_elements(const Broadcast& b, int k, const W* from, int64_t begin, int64_t n, W* to) noexcept {
   const int64_t stride = b.inner_stride(k);
+  const bool repeats = b.rank >= 2 && b.strides[k][b.rank - 2] == 0;
   for (BroadcastCursor at(b, begin); n > 0;) {
     const int64_t m = std::min(n, at.left());
     const W* x = from + at.offset(k);
@@ -27,9 +28,16 @@ void gather_elements(const Broadcast& b, int k, const W* from, int64_t begin, in
     } else {
       std::memcpy(static_cast<void*>(to), x, static_cast<size_t>(m) * sizeof(W));
     }
-    to += m;
-    n -= m;
-    at.advance(m);
+    const int64_t rows = repeats && m == b.inner() ? std::min(n / m, at.rows_left()) : 1;
+    if (rows > 1) {  // one row again and again: what is there is doubled
+      for (int64_t done = m, all = rows * m; done < all; done *= 2)
+        std::memcpy(static_cast<void*>(to + done), to, static_cast<size_t>(std::min(done, all - done)) * sizeof(W));
+      at.advance_rows(rows);
+    } else {
+      at.advance(m);
+    }
+    to += rows * m;
+    n -= rows * m;
   }
 }
 
@@ -100,6 +108,14 @@ BroadcastCursor::BroadcastCursor(const Broadcast& b, int64_t begin) noexcept : b
     begin /= b.dims[axis];
     for (int k = 0; k < b.operands; ++k) offset_[k] += index_[axis] * b.strides[k][axis];
   }
+}
+
+void BroadcastCursor::advance_rows(int64_t rows) noexcept {
+  if (rows > 1) {
+    for (int k = 0; k < b_.operands; ++k) offset_[k] += b_.strides[k][b_.rank - 2] * (rows - 1);
+    index_[b_.rank - 2] += rows - 1;
+  }
+  advance(b_.inner());
 }
 
 void BroadcastCursor::advance(int64_t n) noexcept {

@@ -36,6 +36,9 @@ class BroadcastCursor {
   int64_t offset(int k) const noexcept { return offset_[k] + inner_ * b_.inner_stride(k); }
   // n <= left()
   void advance(int64_t n) noexcept;
+  // At the start of an inner row: rows up to where an axis further out moves, and the step over that many or fewer.
+  int64_t rows_left() const noexcept { return b_.rank < 2 ? 1 : b_.dims[b_.rank - 2] - index_[b_.rank - 2]; }
+  void advance_rows(int64_t rows) noexcept;
 
  private:
   const Broadcast& b_;

@@ -43,6 +43,11 @@ bool is_unary(const Node& n) {
   return true;
 }
 
+bool is_binary(const Node& n) {
+  static constexpr std::array names = {"Add", "Sub", "Mul", "Max", "Min", "Sum", "PRelu"};
+  return n.domain.empty() && std::find(names.begin(), names.end(), n.op) != names.end();
+}
+
 // A scalar, or as many channels as the output; a constant may lack the batch axis.
 bool can_operate(const Value* v, int64_t count) {
   if (is_scalar(v)) return true;
@@ -65,7 +70,7 @@ bool joins_channels(const Node& n) {
 
 bool can_resize(const Node& n) {
   const Attributes& a = n.attributes;
-  if (!is(&n, "Resize") || a.string("mode", "nearest") != "nearest" || a.has("axes") || !is_image(n.output(0))) return false;
+  if (!is(&n, "Resize") || a.has("axes") || !is_image(n.output(0))) return false;
   if (a.string("keep_aspect_ratio_policy", "stretch") != "stretch") return false;
   if (a.string("coordinate_transformation_mode", "half_pixel") == "tf_crop_and_resize") return false;
   if (channels(n.output(0)) != channels(n.input(0))) return false;
@@ -111,7 +116,7 @@ Kind kind_of(const Node& n, int64_t block, FunctionRef<bool(const Value*)> block
     const bool all = std::all_of(n.inputs().begin(), n.inputs().end(), [&](const Value* v) { return blocked(v); });
     return all && joins_channels(n) && whole_blocks(n.inputs(), block) ? Kind::concat : Kind::none;
   }
-  if (is(&n, "Add") || is(&n, "Sub") || is(&n, "Mul") || is(&n, "Max") || is(&n, "Min") || is(&n, "Sum")) {
+  if (is_binary(n)) {
     const int64_t count = channels(n.output(0));
     const bool fits = n.inputs().size() == 2 && can_operate(n.input(0), count) && can_operate(n.input(1), count);
     return fits ? Kind::binary : Kind::none;

@@ -55,6 +55,17 @@ TEST(LayoutPass, split_concat_resize_and_scales) {
   EXPECT_EQ(count(ops, "outpost.UnblockChannels"), 1) << ops;
 }
 
+TEST(LayoutPass, slopes_of_channels_gates_and_linear_resize) {
+  const std::string ops = of("input %x f32[2,16,6,6]\nconst %z f32[4] {1, 1, 2, 2}\n" + weights("a", {24, 16, 3, 3}) +
+                             weights("s", {24, 1, 1}) + weights("g", {24, 24, 1, 1}) +
+                             "%p ? = Conv(%x, %a) {pads = [1, 1, 1, 1]}\n%q ? = PRelu(%p, %s)\n%m ? = GlobalAveragePool(%q)\n"
+                             "%u ? = Conv(%m, %g)\n%v ? = Sigmoid(%u)\n%w ? = Mul(%v, %q)\n"
+                             "%y ? = Resize(%w, -, %z) {mode = \"linear\"}\noutput %y \"y\"");
+  EXPECT_EQ(count(ops, "BlockedConv"), 2) << ops;
+  EXPECT_EQ(count(ops, "outpost.BlockChannels"), 1) << ops;
+  EXPECT_EQ(count(ops, "outpost.UnblockChannels"), 1) << ops;
+}
+
 TEST(LayoutPass, what_does_not_fit_stays) {
   EXPECT_EQ(of("input %x f32[1,64,8,8]\n" + weights("a", {64, 64, 1, 1}) + "%y ? = Conv(%x, %a)\noutput %y \"y\""), "Conv")
       << "a lone small product is not worth two conversions";
