@@ -2,6 +2,7 @@
 // a loop of fused multiply-adds that touches no memory. Minimum CPU time of repeated runs.
 //   kernels_bench [part of a name | all] [isa]      names begin with gemm, unary, binary, reduce, conv, pool, move
 #include <algorithm>
+#include <array>
 #include <cstdio>
 #include <cstring>
 #include <ctime>
@@ -96,11 +97,12 @@ struct Memory {
   void* data() { return reinterpret_cast<void*>((reinterpret_cast<uintptr_t>(storage.data()) + 63) & ~uintptr_t(63)); }
 };
 
-void gemm_case(int64_t m, int64_t n, int64_t k, bool packed, bool b_transposed = false, bool a_transposed = false) {
+void gemm_case(int64_t m, int64_t n, int64_t k, bool packed, bool b_transposed = false, bool a_transposed = false,
+               bool bf16 = false) {
   std::vector<float> a(m * k, 0.25f), b(k * n, 0.5f), c(m * n);
   Gemm g{.m = m, .n = n, .k = k, .a = a.data(), .a_row_stride = a_transposed ? 1 : k,
          .a_column_stride = a_transposed ? m : 1, .b = b.data(), .b_row_stride = b_transposed ? 1 : n,
-         .b_column_stride = b_transposed ? k : 1, .c = c.data(), .c_row_stride = n};
+         .b_column_stride = b_transposed ? k : 1, .c = c.data(), .c_row_stride = n, .allow_bf16 = bf16};
   Memory pack(kernels().gemm_pack_b_bytes(g));
   if (packed) kernels().gemm_pack_b(g, pack.data()), g.packed_b = pack.data();
   Memory scratch(kernels().gemm_scratch_bytes(g));
@@ -108,6 +110,7 @@ void gemm_case(int64_t m, int64_t n, int64_t k, bool packed, bool b_transposed =
   char name[100];
   std::snprintf(name, sizeof name, "gemm %ldx%ldx%ld%s%s%s (%ld tiles)", long(m), long(n), long(k),
                 packed ? " packed" : "", b_transposed ? " B^T" : "", a_transposed ? " A^T" : "", long(tiles));
+  if (bf16) std::strcat(name, " bf16");
   measure(name, 2.0 * double(m) * double(n) * double(k), m < 4 ? 4.0 * double(k) * double(n) : 0,
           [&] { kernels().gemm(g, 0, tiles, scratch.data()); });
 }
@@ -124,6 +127,9 @@ void gemm() {
     gemm_case(128, 768, 3072, packed);
     gemm_case(128, 384, 384, packed);
   }
+  for (const auto& [m, n, k] : {std::array<int64_t, 3>{1024, 1024, 1024}, {128, 768, 768}, {128, 3072, 768}, {128, 768, 3072},
+                                {128, 384, 384}, {197, 576, 192}, {197, 768, 192}, {1, 1024, 256}, {1, 1024, 1024}, {4, 1024, 1024}})
+    gemm_case(m, n, k, true, false, false, true);
   gemm_case(128, 128, 64, false, true);  // attention scores, values
   gemm_case(128, 64, 128, false);
   gemm_case(197, 197, 64, false, true);

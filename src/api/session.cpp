@@ -79,6 +79,7 @@ Session::Session(const Model& model, const SessionOptions& options) : data_(std:
   } else {
     std::shared_ptr<Graph> graph = model.graph()->clone();
     for (const PassReport& r : optimise(*graph, {.off = d.options.passes_off})) d.passes.push_back({std::string(r.name), r.changes, r.milliseconds});
+    if (d.options.precision == Precision::bf16) compute_in_bf16(*graph);
     release_read_pages(*model.graph());
     PackedArena arena;
     d.program = Program::compile(graph, program_options(d.options), {.store = cache ? static_cast<PackedStore*>(cache.get()) : &arena, .let_go = true});

@@ -40,8 +40,11 @@ struct Gemm {
   int64_t c_row_stride = 0;
   FloatType a_type = FloatType::f32, b_type = FloatType::f32, c_type = FloatType::f32;  // f64 only all three together
   double alpha = 1;
+  bool allow_bf16 = false;  // f32 operands may be rounded to bf16 where that is faster; sums stay f32. As when packing.
   Epilogue epilogue;
 };
+
+constexpr int64_t all_tiles = INT64_MAX;  // an end of a range of tiles, without counting them
 
 // C(m, n) int32 = (A - a_zero)(B - b_zero); sums wrap modulo 2^32. A and B are each u8 or s8.
 struct GemmInt8 {

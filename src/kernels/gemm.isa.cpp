@@ -266,6 +266,7 @@ template <class T>
 void multiply(const Gemm& g, int64_t begin, int64_t end, void* memory) {
   const Blocking s = blocking_of<T>(g);
   const Scratch<T> scratch(g, s, memory);
+  end = smaller(end, s.m_tiles * s.n_tiles);
   for (int64_t i = begin; i < end; ++i) {
     Tile<T> t;
     t.row = i % s.m_tiles * s.m_tile;

@@ -1,45 +1,10 @@
 // The register blocks of gemm_micro.h. The k loop is all that matters: per step one load for each register of B, one
 // broadcast for each row of A, rows * vectors fused multiply-adds. On AVX2 (6 rows, 2 registers) that is 12 for 8
 // loads.
-#include "kernels/gemm_micro.h"
-
-#include "kernels/activate.h"
+#include "kernels/gemm_finish.h"
 
 namespace outpost::kernels {
 namespace {
-
-inline F64 activate(F64 x, Activation kind, F64 low, F64 high) {
-  switch (kind) {
-    case Activation::relu: return x < 0.0 ? F64{} : x;
-    case Activation::clip: return clamp(x, low, high);
-    case Activation::leaky: return x < 0.0 ? x * low : x;
-    default: return x;
-  }
-}
-
-template <class T>
-inline void finish_block(const MicroBlock<T>& p, const T* sums, int rows, int width) {
-  constexpr int step = vector_lanes<T>;
-  const Vector<T> low = broadcast(p.low), high = broadcast(p.high);
-  for (int r = 0; r < rows; ++r)
-    for (int j = 0; j < p.columns; j += step) {
-      const int n = p.columns - j < step ? p.columns - j : step;
-      const auto read = [n](const T* from) { return n == step ? load(from) : load_part(from, n); };
-      T* c = p.c + r * p.c_row + j;
-      Vector<T> x = load(sums + r * width + j) * p.alpha;
-      if (p.accumulate) x += read(c);
-      if (p.column_bias) x += read(p.column_bias + j);
-      if (p.row_bias) x += p.row_bias[r];
-      if (p.residual) x += read(p.residual + r * p.residual_row + j) * p.residual_scale;
-      x = activate(x, p.activation, low, high);
-      if (n == step) store(c, x);
-      else store_part(c, x, n);
-    }
-}
-
-#define OUTPOST_EACH_REGISTER                            \
-  _Pragma("GCC unroll 16") for (int r = 0; r < rows; ++r) \
-      _Pragma("GCC unroll 16") for (int v = 0; v < vectors; ++v)
 
 // rows x (vectors registers) of C. unit_rows: a_row is 1 (panels, or A transposed); else a_step is 1.
 template <class T, int rows, int vectors, bool unit_rows>
@@ -88,29 +53,7 @@ void micro_block(const MicroBlock<T>& p) {
     b += b_step;
   }
 
-  // Step by step over all registers rather than all steps for each: straight code, a fraction of the size.
-  const bool plain = p.activation <= Activation::clip && !p.residual && p.columns == vectors * width;
-  if (!plain) {
-    T sums[rows * vectors * width];
-    OUTPOST_EACH_REGISTER store(sums + (r * vectors + v) * width, sum[r][v]);
-    return finish(p, sums, rows, vectors * width);
-  }
-  const V alpha = broadcast(p.alpha);
-  OUTPOST_EACH_REGISTER sum[r][v] *= alpha;
-  if (p.accumulate) {
-    OUTPOST_EACH_REGISTER sum[r][v] += load(p.c + r * p.c_row + v * width);
-  }
-  if (p.column_bias) {
-    OUTPOST_EACH_REGISTER sum[r][v] += load(p.column_bias + v * width);
-  }
-  if (p.row_bias) {
-    OUTPOST_EACH_REGISTER sum[r][v] += p.row_bias[r];
-  }
-  if (p.activation != Activation::none) {
-    const V low = broadcast(p.low), high = broadcast(p.high);
-    OUTPOST_EACH_REGISTER sum[r][v] = clamp(sum[r][v], low, high);
-  }
-  OUTPOST_EACH_REGISTER store(p.c + r * p.c_row + v * width, sum[r][v]);
+  finish_registers<T, rows, vectors>(p, sum);
 }
 
 template <class T, bool unit_rows, int rows>

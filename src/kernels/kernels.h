@@ -10,6 +10,7 @@
 #include <string_view>
 
 #include "kernels/attention.h"
+#include "kernels/blocks4.h"
 #include "kernels/conv.h"
 #include "kernels/conv_blocked.h"
 #include "kernels/gemm.h"
@@ -92,7 +93,7 @@ struct Kernels {
                         int64_t columns);
 
   // ---- matrix products (gemm.h): tiles [tile_begin, tile_end) of `gemm_tiles`; every concurrent call has its own
-  // scratch of `gemm_scratch_bytes`. Packing reads b, its strides and type, n and k.
+  // scratch of `gemm_scratch_bytes`; an end past the last tile is the last: all_tiles. Packing reads b, its strides and type, n and k.
   int64_t (*gemm_tiles)(const Gemm&);
   size_t (*gemm_scratch_bytes)(const Gemm&);
   void (*gemm)(const Gemm&, int64_t tile_begin, int64_t tile_end, void* scratch);
@@ -152,6 +153,15 @@ struct Kernels {
   // Strides may be negative, or 0 to repeat; x is the address of index 0. rank <= 32.
   void (*gather_strided)(int element_bytes, int rank, const int64_t* shape, const int64_t* strides, const void* x,
                          void* y);
+
+  // ---- recurrent cells, f32, one sequence: the state h (n), and cell (n), become those after one step
+  // gates: (4, n) i, o, f, c before their activations
+  void (*lstm_cell)(const float* gates, float* cell, float* h, int64_t n);
+  // The input's part of the gates z, r, h (3, n), the state's part (3, n), and a bias (n) of its h gate or null
+  void (*gru_cell)(const float* gates, const float* recurrent, const float* bias, float* h, int64_t n);
+
+  // ---- weights of 4 bits: y[r] = row r of x times the column, rows <= 4. A row of x is (blocks, even values | odd values).
+  void (*dot_blocks4)(const Blocks4& column, const float* x, int64_t x_row_stride, int rows, float* y);
 };
 
 // The table in use: the best this machine can run, or what select_kernels chose.

@@ -11,6 +11,8 @@
   FAMILY(binary)                        \
   FAMILY(convert)                       \
   FAMILY(gemm)                          \
+  FAMILY(recurrent)                     \
+  FAMILY(blocks4)                       \
   FAMILY(gemm_int8)                     \
   FAMILY(reduce)                        \
   FAMILY(normalize)                     \
@@ -31,7 +33,9 @@
   FAMILY(gemm_int8)                   \
   FAMILY(conv_int8)                   \
   FAMILY(depthwise_int8)
-#define OUTPOST_BF16_FAMILIES(FAMILY) FAMILY(conv_blocked)
+#define OUTPOST_BF16_FAMILIES(FAMILY) \
+  FAMILY(gemm)                        \
+  FAMILY(conv_blocked)
 
 #define OUTPOST_DECLARE_FILL(name) void fill_##name(Kernels& table);
 #define OUTPOST_DECLARE_ISA(isa, FAMILIES) \

@@ -11,6 +11,7 @@ namespace {
 struct Prepared {
   bool transpose_a = false, transpose_b = false;
   float alpha = 1, beta = 1;
+  bool bf16 = false;
   PackedOperand packed;
 };
 
@@ -50,8 +51,9 @@ std::shared_ptr<const void> prepare(const PrepareContext& c) {
   auto p = std::make_shared<Prepared>();
   p->transpose_a = c.attributes().integer("transA", 0), p->transpose_b = c.attributes().integer("transB", 0);
   p->alpha = c.attributes().real("alpha", 1), p->beta = c.attributes().real("beta", 1);
+  p->bf16 = asks_bf16(c.attributes());
   if (const Tensor* b = c.constant(1))
-    p->packed = pack_constant(c, *b, ProductOperand::of(b->shape(), p->transpose_b, false));
+    p->packed = pack_constant(c, *b, ProductOperand::of(b->shape(), p->transpose_b, false), p->bf16);
   if (p->packed.bytes.defined()) c.consumed(1);
   return p;
 }
@@ -62,6 +64,7 @@ void set_product(Product& product, const View& a, const View& b, const View& y, 
   product.a_row = p.transpose_a ? 1 : product.k, product.a_column = p.transpose_a ? product.m : 1;
   product.b_row = p.transpose_b ? 1 : product.n, product.b_column = p.transpose_b ? product.k : 1;
   product.alpha = p.alpha;
+  product.allow_bf16 = p.bf16;
   if (!p.packed.bytes.defined()) return;
   product.packed_b = static_cast<const char*>(p.packed.bytes.raw());
   product.packed_stride = p.packed.stride;

@@ -11,7 +11,7 @@ namespace outpost {
 namespace {
 
 struct Prepared {
-  bool transposed = false;
+  bool transposed = false, bf16 = false;
   FusedActivation activation;
   PackedOperand packed;
 };
@@ -50,8 +50,9 @@ void infer(InferContext& c) {
 std::shared_ptr<const void> prepare(const PrepareContext& c) {
   auto p = std::make_shared<Prepared>();
   p->transposed = c.attributes().integer("trans_w", 0);
+  p->bf16 = asks_bf16(c.attributes());
   p->activation = FusedActivation::of(c.node);
-  if (const Tensor* w = c.constant(1)) p->packed = pack_constant(c, *w, ProductOperand::of(w->shape(), p->transposed, false));
+  if (const Tensor* w = c.constant(1)) p->packed = pack_constant(c, *w, ProductOperand::of(w->shape(), p->transposed, false), p->bf16);
   if (p->packed.bytes.defined()) c.consumed(1);
   return p;
 }
@@ -62,6 +63,7 @@ Product product_of(const View& x, const View& w, const View& y, const Prepared& 
   q.k = x.dim(x.rank() - 1), q.n = y.dim(y.rank() - 1);
   q.m = y.shape().count(0, y.rank() - 1);
   q.a_row = q.k;
+  q.allow_bf16 = p.bf16;
   q.b_row = p.transposed ? 1 : w.dim(1), q.b_column = p.transposed ? w.dim(1) : 1;
   if (p.packed.bytes.defined()) {
     q.packed_b = static_cast<const char*>(p.packed.bytes.raw());

@@ -10,6 +10,7 @@ namespace {
 struct Prepared {
   bool transpose_a = false, transpose_b = false, batch_a = false, batch_b = false;
   double alpha = 1;
+  bool bf16 = false;
   PackedOperand packed;
 };
 
@@ -60,7 +61,8 @@ std::shared_ptr<const void> prepare(const PrepareContext& c) {
   p->transpose_a = t.integer("transA", 0), p->transpose_b = t.integer("transB", 0);
   p->batch_a = t.integer("transBatchA", 0), p->batch_b = t.integer("transBatchB", 0);
   p->alpha = t.real("alpha", 1);
-  if (const Tensor* b = c.constant(1)) p->packed = pack_constant(c, *b, right(b->shape(), *p));
+  p->bf16 = asks_bf16(t);
+  if (const Tensor* b = c.constant(1)) p->packed = pack_constant(c, *b, right(b->shape(), *p), p->bf16);
   if (p->packed.bytes.defined()) c.consumed(1);
   return p;
 }
@@ -68,6 +70,7 @@ std::shared_ptr<const void> prepare(const PrepareContext& c) {
 void set_product(Product& product, const View& a, const View& b, const Prepared& p) {
   product.dtype = a.dtype;
   product.alpha = p.alpha;
+  product.allow_bf16 = p.bf16;
   if (a.rank() == 2 && b.rank() == 2 && !p.transpose_a && !p.transpose_b && !p.batch_a && !p.batch_b) {
     product.m = a.dim(0), product.k = a.dim(1), product.n = b.dim(1);
     product.a_row = product.k, product.b_row = product.n;

@@ -20,11 +20,13 @@ size_t multiply_scratch_bytes(const kernels::Gemm& gemm, int threads) { return s
 
 void multiply(const RunContext& c, const kernels::Gemm& gemm, void* scratch) {
   const auto& k = kernels::kernels();
+  const int worker = RunContext::worker();
+  const bool small = 2.0 * double(gemm.m) * double(gemm.n) * double(gemm.k) < 256e3;
+  if (worker == 0 && (small || c.threads() == 1)) return k.gemm(gemm, 0, kernels::all_tiles, scratch);
   const size_t bytes = scratch_bytes(gemm);
   auto mine = [&] { return static_cast<std::byte*>(scratch) + bytes * static_cast<size_t>(RunContext::worker()); };
-  const int64_t tiles = k.gemm_tiles(gemm);
-  if (2.0 * double(gemm.m) * double(gemm.n) * double(gemm.k) < 256e3) return k.gemm(gemm, 0, tiles, mine());
-  c.parallel(tiles, [&](int64_t tile) { k.gemm(gemm, tile, tile + 1, mine()); });
+  if (small) return k.gemm(gemm, 0, kernels::all_tiles, mine());
+  c.parallel(k.gemm_tiles(gemm), [&](int64_t tile) { k.gemm(gemm, tile, tile + 1, mine()); });
 }
 
 std::shared_ptr<const void> pack_right(const PrepareContext& c, std::string_view key, const kernels::Gemm& gemm) {

@@ -18,6 +18,7 @@ kernels::Gemm gemm_of(const Product& p) {
   g.c = p.y, g.c_row_stride = p.n;
   g.a_type = g.b_type = g.c_type = float_type(p.dtype);
   g.alpha = p.alpha;
+  g.allow_bf16 = p.allow_bf16;
   g.epilogue = p.epilogue;
   return g;
 }
@@ -131,8 +132,8 @@ void run_product(const RunContext& c, const Product& p, void* scratch) {
   }
   const kernels::Kernels& kernel = kernels::kernels();
   kernels::Gemm g = gemm_of(p);
+  if (p.batches == 1 && (c.threads() == 1 || work < serial_work)) return kernel.gemm(g, 0, kernels::all_tiles, scratch);
   const int64_t tiles = kernel.gemm_tiles(g);
-  if (p.batches == 1 && (c.threads() == 1 || work < serial_work)) return kernel.gemm(g, 0, tiles, scratch);
   const int element_bytes = bits(p.dtype) / 8;
   const size_t slice = slice_bytes(kernel.gemm_scratch_bytes(g));
   const auto grain = static_cast<int64_t>(serial_work / (work / static_cast<double>(tiles) + 1)) + 1;
@@ -148,7 +149,9 @@ void run_product(const RunContext& c, const Product& p, void* scratch) {
   });
 }
 
-PackedOperand pack_constant(const PrepareContext& c, const Tensor& b, const ProductOperand& geometry) {
+bool asks_bf16(const Attributes& a) { return a.string("compute", "") == "bf16"; }
+
+PackedOperand pack_constant(const PrepareContext& c, const Tensor& b, const ProductOperand& geometry, bool allow_bf16) {
   PackedOperand packed;
   const int rank = geometry.dims.rank();
   if (!is_float(b.dtype()) || rank < 2 || b.count() == 0) return packed;
@@ -156,6 +159,7 @@ PackedOperand pack_constant(const PrepareContext& c, const Tensor& b, const Prod
   g.k = geometry.dims[rank - 2], g.n = geometry.dims[rank - 1];
   g.b_row_stride = geometry.strides[rank - 2], g.b_column_stride = geometry.strides[rank - 1];
   g.a_type = g.b_type = g.c_type = float_type(b.dtype());
+  g.allow_bf16 = allow_bf16;
   // Batch axes keep their order in memory only where the operand is contiguous over them.
   int64_t expected = g.k * g.n;
   for (int i = rank - 3; i >= 0; expected *= geometry.dims[i], --i)

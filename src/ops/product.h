@@ -22,6 +22,7 @@ struct Product {
   const void* b = nullptr;
   const char* packed_b = nullptr;  // pack_constant's, one packed matrix every packed_stride bytes, in b's order
   size_t packed_stride = 0;
+  bool allow_bf16 = false;  // f32 operands may be rounded to bf16 (attribute compute="bf16"); as when packing
   void* y = nullptr;
   kernels::Epilogue epilogue;  // no residual when there are batches
 };
@@ -51,7 +52,10 @@ struct PackedOperand {
   Tensor bytes;
   size_t stride = 0;
 };
-PackedOperand pack_constant(const PrepareContext&, const Tensor& b, const ProductOperand& geometry);
+PackedOperand pack_constant(const PrepareContext&, const Tensor& b, const ProductOperand& geometry, bool allow_bf16 = false);
+
+// Does the node ask for bf16 products with f32 sums (passes/precision.cpp)?
+bool asks_bf16(const Attributes&);
 
 // Multiply-adds below which threads cost more than they bring.
 constexpr double serial_work = 1 << 17;

@@ -3,6 +3,7 @@
 #include "kernels/kernels_check.h"
 
 #include <cstring>
+#include <string_view>
 
 namespace outpost::kernels {
 namespace {
@@ -137,7 +138,8 @@ TEST(Gemm, MatchesDoubleSumsAtEdges) {
 
 TEST(Gemm, MatchesDoubleSumsAcrossBlocks) {
   const int64_t shapes[][3] = {{1, 300, 700},   {3, 1100, 330}, {30, 70, 641}, {150, 20, 321},
-                               {147, 270, 100}, {300, 130, 37}, {7, 1037, 50}, {61, 259, 650}};
+                               {147, 270, 100}, {300, 130, 37}, {7, 1037, 50}, {61, 259, 650},
+                               {80, 90, 1700}, {26, 70, 6000}};
   for (const auto& s : shapes) check_shape<float>(s[0], s[1], s[2]);
 }
 
@@ -213,11 +215,47 @@ TEST(Gemm, WidensStorageTypes) {
           }
 }
 
+// What a table may make of operands that allow rounding: with the instructions for it products of values rounded to
+// bf16, elsewhere f32. Sums are f32 either way.
+TEST(Gemm, RoundsWhereBf16IsAllowed) {
+  const int64_t shapes[][3] = {{1, 1, 1},   {1, 130, 65}, {3, 64, 31},   {4, 33, 200},  {5, 300, 64},   {12, 32, 2},
+                               {13, 31, 3}, {24, 96, 64}, {31, 45, 129}, {67, 257, 71}, {150, 40, 1500}, {128, 384, 96}};
+  for (const Kernels* table : all_tables())
+    for (const auto& [m, n, k] : shapes)
+      for (const Layout& layout : {Layout{.packed = true}, Layout{}, Layout{.a_transposed = true, .b_transposed = true},
+                                   Layout{.b_transposed = true, .packed = true, .a_gap = 3, .c_gap = 2}}) {
+        Problem<float> p(*table, m, n, k, layout, {.activation = Activation::leaky, .low = 0.5f}, 0.5, true);
+        p.g.allow_bf16 = true;
+        if (layout.packed) {
+          p.g.b = p.b.data();
+          p.packed = bytes_for(table->gemm_pack_b_bytes(p.g));
+          table->gemm_pack_b(p.g, aligned(p.packed));
+          p.g.packed_b = aligned(p.packed);
+        }
+        const bool rounds = layout.packed || (m >= 24 && n >= 32 && k >= 32);
+        if (std::string_view(table->isa) == "avx512bf16" && rounds)
+          for (auto* values : {&p.a, &p.b})
+            for (float& x : *values) {
+              uint16_t bits;
+              table->f32_to_bf16(&x, &bits, 1);
+              table->bf16_to_f32(&bits, &x, 1);
+            }
+        p.check(*table, "bf16");
+        if (HasFatalFailure()) return;
+      }
+}
+
 TEST(Gemm, PropagatesNanAndInfinity) {
-  for (const Kernels* table : all_tables()) {
+  for (const Kernels* table : all_tables()) for (const bool bf16 : {false, true}) {
     Problem<float> p(*table, 9, 20, 30, {}, {.activation = Activation::relu});
     p.a[3 * 30 + 7] = nan;
     p.b[5 * 20 + 11] = inf;
+    if (bf16) {
+      p.g.allow_bf16 = true;
+      p.packed = bytes_for(table->gemm_pack_b_bytes(p.g));
+      table->gemm_pack_b(p.g, aligned(p.packed));
+      p.g.packed_b = aligned(p.packed);
+    }
     run_all(*table, p.g);
     for (int64_t i = 0; i < 9; ++i)
       for (int64_t j = 0; j < 20; ++j) {

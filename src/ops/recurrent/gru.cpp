@@ -2,6 +2,7 @@
 //   z = f(Xz + H Rz)   r = f(Xr + H Rr)
 //   h = g(Xh + (r H) Rh + bh)   or   g(Xh + r (H Rh + bh))
 //   H = (1 - z) h + z H
+#include "kernels/kernels.h"
 #include "ops/recurrent/recurrent.h"
 
 namespace outpost {
@@ -18,8 +19,8 @@ Cost cost(const CostContext& c) { return recurrent::cost(c, 3); }
 
 std::shared_ptr<const void> prepare(const PrepareContext& c) {
   auto def = recurrent::prepare(c, 3, squashes);
-  if (def->linear_before_reset) def->parts = {3 * def->hidden};
-  else def->parts = {2 * def->hidden, def->hidden};
+  if (def->linear_before_reset) recurrent::set_parts(*def, {3});
+  else recurrent::set_parts(*def, {2, 1});
   recurrent::pack_weights(c, *def);
   return def;
 }
@@ -33,7 +34,15 @@ void blend(const T* z, const T* candidate, T* h, int64_t n) {
 template <class T>
 void step_linear_first(const Step<T>& s) {
   const int64_t n = s.hidden, width = 3 * n;
-  s.product(0, s.h, s.extra, static_cast<const T*>(nullptr), static_cast<const T*>(nullptr), width);
+  s.product(0, 3, s.h, s.extra, nullptr, width);
+  if constexpr (sizeof(T) == sizeof(float)) {
+    if (usual_cell(s.def, s.squashes))
+      return s.rows([&](int64_t first, int64_t last) {
+        const T* bias = s.recurrent_bias ? s.recurrent_bias + 2 * n : nullptr;
+        for (int64_t b = first; b < last; ++b)
+          kernels::kernels().gru_cell(s.gates + b * width, s.extra + b * width, bias, s.h + b * n, n);
+      });
+  }
   s.rows([&](int64_t first, int64_t last) {
     for (int64_t b = first; b < last; ++b) {
       T *gates = s.gates + b * width, *recurrent = s.extra + b * width, *candidate = gates + 2 * n;
@@ -54,8 +63,7 @@ void step_linear_first(const Step<T>& s) {
 template <class T>
 void step_reset_first(const Step<T>& s) {
   const int64_t n = s.hidden, width = 3 * n;
-  const T* no_bias = nullptr;
-  s.product(0, s.h, s.gates, s.gates, no_bias, width);
+  s.product(0, 2, s.h, s.gates, s.gates, width);
   s.rows([&](int64_t first, int64_t last) {
     for (int64_t b = first; b < last; ++b) {
       T* gates = s.gates + b * width;
@@ -64,7 +72,7 @@ void step_reset_first(const Step<T>& s) {
       for (int64_t j = 0; j < n; ++j) s.extra[b * n + j] = gates[n + j] * s.h[b * n + j];
     }
   });
-  s.product(1, s.extra, s.gates + 2 * n, s.gates + 2 * n, no_bias, width);
+  s.product(2, 1, s.extra, s.gates + 2 * n, s.gates + 2 * n, width);
   s.rows([&](int64_t first, int64_t last) {
     for (int64_t b = first; b < last; ++b) {
       T* gates = s.gates + b * width;

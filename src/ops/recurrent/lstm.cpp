@@ -3,6 +3,7 @@
 //   C = f C + i c             o = f(Xo + H Ro + Po C)   H = o h(C)
 #include <algorithm>
 
+#include "kernels/kernels.h"
 #include "ops/recurrent/recurrent.h"
 
 namespace outpost {
@@ -19,7 +20,7 @@ Cost cost(const CostContext& c) { return recurrent::cost(c, 4); }
 
 std::shared_ptr<const void> prepare(const PrepareContext& c) {
   auto def = recurrent::prepare(c, 4, squashes);
-  def->parts = {4 * def->hidden};
+  recurrent::set_parts(*def, {4});
   recurrent::pack_weights(c, *def);
   return def;
 }
@@ -63,7 +64,14 @@ void cell_row(const Step<T>& s, T* gates, T* cell, T* h) {
 template <class T>
 void step(const Step<T>& s) {
   const int64_t width = 4 * s.hidden;
-  s.product(0, s.h, s.gates, s.gates, static_cast<const T*>(nullptr), width);
+  s.product(0, 4, s.h, s.gates, s.gates, width);
+  if constexpr (sizeof(T) == sizeof(float)) {
+    if (!s.peephole && usual_cell(s.def, s.squashes))
+      return s.rows([&](int64_t first, int64_t last) {
+        for (int64_t b = first; b < last; ++b)
+          kernels::kernels().lstm_cell(s.gates + b * width, s.cell + b * s.hidden, s.h + b * s.hidden, s.hidden);
+      });
+  }
   s.rows([&](int64_t first, int64_t last) {
     for (int64_t b = first; b < last; ++b) cell_row(s, s.gates + b * width, s.cell + b * s.hidden, s.h + b * s.hidden);
   });

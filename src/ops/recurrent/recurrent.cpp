@@ -57,7 +57,7 @@ template <class T>
 struct Walk {
   void* x;      // (chunk, batch, input) in X's type, when batch comes first
   T *gates, *extra, *h, *cell, *bias, *recurrent_bias, *peephole;
-  void *w, *r[2];  // packed here when not constant
+  void *w, *r[most_parts];  // packed here when not constant
 };
 
 template <class T>
@@ -209,7 +209,7 @@ class Direction {
   const DType dtype_;
   const int32_t* lengths_;
   const bool backwards_;
-  Gemm input_product_, state_products_[2];
+  Gemm input_product_, state_products_[most_parts];
 };
 
 }  // namespace
@@ -255,16 +255,40 @@ void pack_weights(const PrepareContext& c, Recurrent& def) {
   c.consumed(r_input);
 }
 
+void set_parts(Recurrent& def, std::initializer_list<int> groups) {
+  constexpr int64_t l1_bytes = 32 << 10, panel = 32;
+  const bool cut = def.hidden % panel == 0 && def.hidden * def.hidden * 4 > l1_bytes;
+  for (int gates : groups)
+    for (int i = 0; i < (cut ? gates : 1); ++i) def.parts.push_back((cut ? 1 : gates) * def.hidden);
+  def.cut = cut;
+}
+
+bool usual_cell(const Recurrent& def, const Squash* s) {
+  bool usual = s[0].kind == Squash::Kind::sigmoid && s[1].kind == Squash::Kind::tanh;
+  if (def.squash_count == 3) usual = usual && s[2].kind == Squash::Kind::tanh;
+  return usual && !(def.clip > 0) && !def.input_forget;
+}
+
 template <class T>
-void Step<T>::product(int part, const T* a, T* out, const T* residual, const T* column_bias, int64_t stride) const {
-  Gemm g = right[part];
-  g.a = a;
-  g.c = out;
-  g.c_row_stride = stride;
-  g.epilogue.residual = residual;
-  g.epilogue.residual_row_stride = stride;
-  g.epilogue.column_bias = column_bias;
-  multiply(context, g, gemm_scratch);
+void Step<T>::product(int gate, int gates, const T* a, T* out, const T* residual, int64_t stride) const {
+  const auto one = [&](int part, int64_t offset) {
+    Gemm g = right[part];
+    g.a = a;
+    g.c = out + offset;
+    g.c_row_stride = stride;
+    g.epilogue.residual = residual ? residual + offset : nullptr;
+    g.epilogue.residual_row_stride = stride;
+    multiply(context, g, gemm_scratch);
+  };
+  if (!def.cut) return one(gate == 0 ? 0 : 1, 0);
+  const auto at = [&](int64_t i) {
+    const int64_t j = time % 2 ? gates - 1 - i : i;
+    one(gate + static_cast<int>(j), j * hidden);
+  };
+  // One row leaves a product nothing to divide but its gates.
+  constexpr double worth = 256e3;
+  if (batch < 8 && 2.0 * double(batch * gates * hidden) * double(hidden) > worth) return context.parallel(gates, at);
+  for (int i = 0; i < gates; ++i) at(i);
 }
 
 template <class T>

@@ -24,6 +24,8 @@ void apply(const Squash&, double* x, int64_t n);
 // The activations of all directions; throws Error(invalid_model) for unknown names or a wrong count.
 std::vector<Squash> parse_squashes(const Node&, std::initializer_list<Squash::Kind> defaults, int directions);
 
+constexpr int most_parts = 4;
+
 // A node made ready.
 struct Recurrent {
   int gates = 4, squash_count = 3;
@@ -31,9 +33,17 @@ struct Recurrent {
   bool batch_first = false, reverse = false, input_forget = false, linear_before_reset = false;
   double clip = 0;  // 0: none
   std::vector<Squash> squashes;
-  std::vector<int64_t> parts;                // rows of R that are multiplied together
+  std::vector<int64_t> parts;                // rows of R that are multiplied together: set_parts()
+  bool cut = false;                          // each part is one gate
   std::vector<std::shared_ptr<const void>> packed_w, packed_r;  // per direction (and part); empty if not constant
 };
+
+// Fills def.parts for one or two groups of gates, each multiplied with a state of its own. Weights larger than L1 are cut
+// into their gates, which every other step takes in reverse: what a step leaves in L2 the next one finds there (1 MB of
+// weights in an L2 of 1 MB stream at 113 instead of 99 GB/s).
+void set_parts(Recurrent& def, std::initializer_list<int> groups);
+// sigmoid and tanh, no clip, no coupling: what kernels have a fused step for.
+bool usual_cell(const Recurrent& def, const Squash* squashes);
 
 std::shared_ptr<Recurrent> prepare(const PrepareContext&, int gates, std::initializer_list<Squash::Kind> squashes);
 void pack_weights(const PrepareContext&, Recurrent&);
@@ -53,11 +63,11 @@ struct Step {
   T* extra;                  // (batch, gates * hidden), for the cell's use
   const T* peephole;         // (3 * hidden) or null
   const T* recurrent_bias;   // (gates * hidden) or null
-  const kernels::Gemm* right;  // per part: B of the recurrent product
+  const kernels::Gemm* right;  // per part: B of the recurrent product; at most most_parts
   void* gemm_scratch;
 
-  // out = a R_part^T + residual + column_bias, rows of out and residual `stride` apart.
-  void product(int part, const T* a, T* out, const T* residual, const T* column_bias, int64_t stride) const;
+  // out = a R^T + residual for `gates` gates from `gate` on, a group of set_parts(); rows `stride` apart.
+  void product(int gate, int gates, const T* a, T* out, const T* residual, int64_t stride) const;
   // body(first, last) over the rows that are still within their sequence, on all threads when there are many.
   void rows(FunctionRef<void(int64_t first, int64_t last)> body) const;
   void clip(T* x, int64_t n) const;

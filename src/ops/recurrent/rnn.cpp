@@ -15,14 +15,14 @@ Cost cost(const CostContext& c) { return recurrent::cost(c, 1); }
 
 std::shared_ptr<const void> prepare(const PrepareContext& c) {
   auto def = recurrent::prepare(c, 1, {Squash::Kind::tanh});
-  def->parts = {def->hidden};
+  recurrent::set_parts(*def, {1});
   recurrent::pack_weights(c, *def);
   return def;
 }
 
 template <class T>
 void step(const Step<T>& s) {
-  s.product(0, s.h, s.gates, s.gates, static_cast<const T*>(nullptr), s.hidden);
+  s.product(0, 1, s.h, s.gates, s.gates, s.hidden);
   s.rows([&](int64_t first, int64_t last) {
     T* gates = s.gates + first * s.hidden;
     const int64_t n = (last - first) * s.hidden;
