@@ -134,17 +134,17 @@ struct Cut {
     s.band_columns = s.columns, s.band_rows = s.rows;
     if (s.flat) {
       const int64_t parts = larger(1, (s.columns + tile_positions / 2) / tile_positions);
-      s.band_columns = round_up(ceil_divide(s.columns, parts), max_columns);
+      s.band_columns = larger(max_columns, round_up(ceil_divide(s.columns, parts), max_columns));
       s.bands = ceil_divide(s.columns, s.band_columns);
     } else {
       const int64_t row = s.band.row_bytes * s.band.stride_h * s.in_blocks;
       const int64_t most = larger(1, smaller(ceil_divide(tile_positions, larger(1, s.columns)), band_bytes_wanted / larger(1, row)));
-      s.band_rows = ceil_divide(s.rows, ceil_divide(s.rows, most));
+      s.band_rows = larger(1, ceil_divide(s.rows, larger(1, ceil_divide(s.rows, most))));
       s.bands = ceil_divide(s.rows, s.band_rows);
     }
     const int64_t others = c.batch * c.groups * s.bands;
     const int64_t parts = smaller(ceil_divide(s.out_blocks, 2), ceil_divide(least_tiles, larger(1, others)));
-    s.chunk = round_up(ceil_divide(s.out_blocks, larger(1, parts)), 2);
+    s.chunk = larger(2, round_up(ceil_divide(s.out_blocks, larger(1, parts)), 2));
     s.chunks = ceil_divide(s.out_blocks, s.chunk);
     s.x_block = s.direct ? w.in[1] * w.in[2] * c.block : s.band.rows(s.band_rows) * s.band.row_bytes;
     return s;

@@ -71,8 +71,8 @@ void infer(InferContext& c) {
                 (w[1] % kernels::byte_block == 0 && w[0] / p.groups % kernels::byte_block == 0),
             "channels of a group must be blocks of 16, or one each");
   for (int i : {iscale, ibias})
-    c.require(!c.has(i) || !c.input(i).is_static() || c.input(i).shape().count() == w[0], "input ", i,
-              " must have one value per output channel; found ", c.input(i));
+    if (c.has(i) && c.input(i).is_static())
+      c.require(c.input(i).shape().count() == w[0], "input ", i, " must have one value per output channel; found ", c.input(i));
   if (!c.ranked(ix)) return c.output(0, DType::u8);
   const Dims& x = c.dims(ix);
   const Dims kernel{Dim(w[2]), Dim(w[3])};

@@ -46,8 +46,8 @@ void infer(InferContext& c) {
   c.require(c.input(iw).is_static() && c.rank(iw) == 2, "W must be (k, n); found ", c.input(iw));
   const Shape w = c.input(iw).shape();
   for (int i : {iscale, ibias})
-    c.require(!c.has(i) || !c.input(i).is_static() || c.input(i).shape().count() == w[1], "input ", i,
-              " must have one value per column of W; found ", c.input(i));
+    if (c.has(i) && c.input(i).is_static())
+      c.require(c.input(i).shape().count() == w[1], "input ", i, " must have one value per column of W; found ", c.input(i));
   if (!c.ranked(ix)) return c.output(0, dtype);
   Dims y = c.dims(ix);
   c.require(!y.empty() && (!y.back().known() || y.back().size == w[0]), "X must end in an axis of ", w[0], "; found ", c.input(ix));
