@@ -130,8 +130,8 @@ void add_bench(CLI::App& program, Run& run) {
   auto* command = program.add_subcommand("bench", "Measure a model: open, first run, latency, processor time, memory");
   command->footer("Example: outpost bench resnet50.onnx --threads 1,2 --shape data=1x3x224x224 --json");
   command->add_option("MODEL", o->model, "an ONNX file")->required();
-  command->add_option("--threads", o->threads, "thread counts, 1,2 (default: all cores)")->delimiter(',')->check(CLI::PositiveNumber);
-  command->add_option("--runs", o->runs, "measured runs")->capture_default_str()->check(CLI::PositiveNumber);
+  command->add_option("--threads", o->threads, "thread counts, 1,2 (default: all cores)")->delimiter(',')->check(CLI::Range(1, 1024));
+  command->add_option("--runs", o->runs, "measured runs")->capture_default_str()->check(CLI::Range(1, 1'000'000));
   command->add_option("--shape", o->shapes, "an input's shape where the model leaves it open: NAME=1x3x224x224");
   command->add_option("--precision", o->precision, "matrix products in f32 or bf16")->capture_default_str()->check(CLI::IsMember({"f32", "bf16"}));
   command->add_option("--cache", o->cache, "a folder that keeps prepared models: opening one again only maps it");

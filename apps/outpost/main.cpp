@@ -10,7 +10,7 @@
 int main(int argc, char** argv) {
   CLI::App program("Outpost runs, adapts and federates ONNX models where the data is.", "outpost");
   program.set_version_flag("--version", "outpost " OUTPOST_VERSION);
-  program.require_subcommand(1);
+  program.require_subcommand(0, 1);
   outpost::cli::Run run;
   outpost::cli::add_tour(program, run);
   outpost::cli::add_run(program, run);
@@ -35,7 +35,9 @@ int main(int argc, char** argv) {
     return report(error, 2);
   }
   try {
-    return run ? run() : 0;
+    if (run) return run();
+    std::fputs(program.help().c_str(), stderr);
+    return 2;
   } catch (const std::exception& error) {
     return report(error, 1);
   }

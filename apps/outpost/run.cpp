@@ -189,7 +189,7 @@ void add_run(CLI::App& program, Run& run) {
                       "NAME=FILE: .npy, .npz, .pb, a picture, .txt (a string a line); NAME=text:WORDS; NAME=1,2,3; or FILE.npz for all");
   command->add_option("-o,--output", options->outputs, "NAME=FILE.npy or .json; FILE.npz or FILE.json for all");
   command->add_flag("--json", options->json, "all outputs as JSON");
-  command->add_option("--top", options->top, "the N likeliest classes")->check(CLI::PositiveNumber);
+  command->add_option("--top", options->top, "the N likeliest classes")->check(CLI::Range(1, 1'000'000));
   command->add_option("--labels", options->output.labels, "names of classes, one a line, or coco");
   command->add_option("--draw", options->draw, "a PNG: the picture with what a detector found");
   std::string detectors;

@@ -71,10 +71,14 @@ Tensor stand_in(DType dtype, const Shape& shape) {
   if (dtype == DType::string) return t;
   const DType compute = compute_type(dtype);
   Random random(42);
-  std::vector<double> values(static_cast<size_t>(t.count()), 1.0);
-  if (compute == DType::f32 || compute == DType::f64)
-    for (double& v : values) v = 2 * random.uniform() - 1;
-  convert(DType::f64, values.data(), dtype, t.raw(), t.count());
+  constexpr int64_t piece = 4096;  // whole bytes of every dtype
+  std::vector<double> values(piece, 1.0);
+  for (int64_t i = 0; i < t.count(); i += piece) {
+    const int64_t n = std::min(piece, t.count() - i);
+    if (compute == DType::f32 || compute == DType::f64)
+      for (int64_t j = 0; j < n; ++j) values[static_cast<size_t>(j)] = 2 * random.uniform() - 1;
+    convert(DType::f64, values.data(), dtype, static_cast<std::byte*>(t.raw()) + bytes_for(dtype, i), n);
+  }
   return t;
 }
 

@@ -66,7 +66,7 @@ Shape shape_for(const TypeInfo& type, int64_t count) {
   }
   if (!type.ranked) return Shape{count};
   if (open >= 0 && fixed > 0 && count % fixed == 0) shape[open] = count / fixed;
-  if (shape.count() != count) fail(ErrorCode::invalid_argument, count, " values do not fill ", to_string(type));
+  if (shape.count() != count) fail(ErrorCode::invalid_argument, count, " values do not fill an input of ", to_string(type));
   return shape;
 }
 
@@ -208,7 +208,11 @@ void read_input(const std::string& argument, const std::vector<ValueInfo>& input
   }
   const auto [name, value] = split_named(argument, inputs, "input");
   const auto at = std::find_if(inputs.begin(), inputs.end(), [&, &n = name](const ValueInfo& v) { return v.name == n; });
-  if (at == inputs.end()) fail(ErrorCode::invalid_argument, "'", argument, "': the model has no input '", name, "'");
+  if (at == inputs.end()) {
+    std::string names;
+    for (const ValueInfo& v : inputs) names += text(names.empty() ? "" : ", ", "'", v.name, "'");
+    fail(ErrorCode::invalid_argument, "'", argument, "': the model has no input '", name, "'; it has ", names);
+  }
   out.values.emplace_back(name, read_value(value, *at, spec, out));
 }
 

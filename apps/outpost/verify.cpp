@@ -228,7 +228,7 @@ void add_verify(CLI::App& program, Run& run) {
   command->add_option("DIR", options->folders, "a case (model.onnx, test_data_set_*/) or a folder of cases")->required();
   command->add_option("--rtol", options->tolerance.relative, "relative tolerance")->capture_default_str();
   command->add_option("--atol", options->tolerance.absolute, "absolute tolerance")->capture_default_str();
-  command->add_option("--threads", options->threads, "threads of a run")->capture_default_str()->check(CLI::PositiveNumber);
+  command->add_option("--threads", options->threads, "threads of a run")->capture_default_str()->check(CLI::Range(1, 1024));
   command->add_flag("--list", options->list, "a line for every case, passed ones too");
   command->add_flag("--json", options->json, "the report as JSON");
   command->callback([options, &run] { run = [options] { return verify(*options); }; });

@@ -3,6 +3,10 @@
 
 #include "kernels/simd.h"
 
+#if defined(__aarch64__)
+#include <arm_neon.h>
+#endif
+
 namespace outpost::kernels {
 namespace {
 
@@ -14,6 +18,9 @@ inline I32 multiply_pairs(I32 x, I32 y) {
   return (I32)_mm256_madd_epi16((__m256i)x, (__m256i)y);
 #elif defined(__SSE2__) && defined(OUTPOST_ISA_generic)
   return (I32)_mm_madd_epi16((__m128i)x, (__m128i)y);
+#elif defined(__aarch64__)
+  const int16x8_t a = (int16x8_t)x, b = (int16x8_t)y;
+  return (I32)vpaddq_s32(vmull_s16(vget_low_s16(a), vget_low_s16(b)), vmull_high_s16(a, b));
 #else
   return ((x << 16) >> 16) * ((y << 16) >> 16) + (x >> 16) * (y >> 16);
 #endif

@@ -7,6 +7,13 @@
 
 #if defined(__x86_64__)
 #include <cpuid.h>
+#elif defined(__aarch64__) && defined(__linux__)
+#include <sys/auxv.h>
+
+// Arm's integer dot products: one source, *.dotprod.cpp, compiled with and without i8mm.
+#define OUTPOST_DOTPROD_FAMILIES(FAMILY) FAMILY(conv_int8)
+OUTPOST_DECLARE_ISA(dotprod, OUTPOST_DOTPROD_FAMILIES)
+OUTPOST_DECLARE_ISA(i8mm, OUTPOST_DOTPROD_FAMILIES)
 #endif
 
 namespace outpost::kernels {
@@ -47,6 +54,17 @@ int x86_level() {
 }
 #endif
 
+#if defined(OUTPOST_DOTPROD_FAMILIES)
+OUTPOST_MAKE_TABLE(dotprod, 16, OUTPOST_DOTPROD_FAMILIES)
+OUTPOST_MAKE_TABLE(i8mm, 16, OUTPOST_DOTPROD_FAMILIES)
+
+// 0: neither, 1: sdot and udot, 2: usdot too (Linux: asm/hwcap.h).
+int arm_level() {
+  if (!(getauxval(AT_HWCAP) & 1UL << 20)) return 0;
+  return getauxval(AT_HWCAP2) & 1UL << 13 ? 2 : 1;
+}
+#endif
+
 struct Tables {
   Kernels entries[5];
   int count = 0;
@@ -60,6 +78,10 @@ struct Tables {
     if (level >= 2) entries[count++] = make_avx512({});
     if (level >= 3) extend(make_avx512vnni);
     if (level >= 4) extend(make_avx512bf16);
+#elif defined(OUTPOST_DOTPROD_FAMILIES)
+    const int level = arm_level();
+    if (level >= 1) extend(make_dotprod);
+    if (level >= 2) extend(make_i8mm);
 #endif
   }
 

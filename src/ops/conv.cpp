@@ -1,6 +1,8 @@
 // Conv in one to three spatial dimensions, with groups, dilations and automatic padding; outpost.FusedConv, the same with
 // a residual of y's shape and an activation; and com.microsoft's FusedConv, which expands into Conv, Add and the
 // activation. Constant weights are packed once. Source: ONNX Conv-22.
+#include <algorithm>
+
 #include "ops/convolution.h"
 #include "ops/staging.h"
 
@@ -27,7 +29,7 @@ void infer(InferContext& c) {
   Dims weight = c.ranked(1) ? c.dims(1) : Dims(x.size());
   c.require(weight.size() == x.size(), "W has rank ", weight.size(), " but X has rank ", x.size());
   const Dim in = weight[1];  // channels of one group
-  c.require(!x[1].known() || !in.known() || (in.size <= x[1].size && groups * in.size == x[1].size), "X has ",
+  c.require(!x[1].known() || !in.known() || (in.size <= x[1].size && groups <= std::max<int64_t>(1, x[1].size) && groups * in.size == x[1].size), "X has ",
             x[1].size, " channels; W ", c.input(1), " with group ", groups, " expects another number");
   c.require(!weight[0].known() || weight[0].size % groups == 0, "W has ", weight[0].size,
             " output channels; they do not divide into ", groups, " groups");

@@ -44,7 +44,7 @@ Convolution forward(const Node& node, const Shape& x, const Shape& weight, const
   c.shape.batch = x[0], c.shape.groups = p.groups;
   c.shape.in_channels = x[1], c.shape.out_channels = weight[0];
   c.shape.window = resolve_window(p.window, x.rank() - 2, x.data() + 2, weight.data() + 2);
-  bool fits = weight[1] * p.groups == x[1] && weight[0] % p.groups == 0 && y[0] == x[0] && y[1] == weight[0];
+  bool fits = p.groups <= std::max<int64_t>(1, x[1]) && weight[1] * p.groups == x[1] && weight[0] % p.groups == 0 && y[0] == x[0] && y[1] == weight[0];
   for (int i = 2; i < x.rank(); ++i) fits = fits && y[i] == c.shape.window.out[3 - x.rank() + i] && weight[i] >= 1;
   if (!fits)
     fail(ErrorCode::invalid_data, node.label(), ": a convolution of ", x, " with ", weight, " does not give ", y);

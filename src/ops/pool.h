@@ -85,7 +85,7 @@ void for_planes(const RunContext& c, const PoolShape& shape, const View& x, cons
     char* stage = x.dtype == dtype_of<T>() ? nullptr : worker_slice<char>(c, x_bytes + y_bytes);
     for (int64_t plane = begin; plane < end; ++plane) {
       const T* from = read<T>(x, plane * in, in, reinterpret_cast<T*>(stage));
-      T* to = target<T>(y, plane * out, reinterpret_cast<T*>(stage + x_bytes));
+      T* to = target<T>(y, plane * out, reinterpret_cast<T*>(stage ? stage + x_bytes : nullptr));
       body(from, to, plane);
       write<T>(y, plane * out, out, to);
     }

@@ -52,12 +52,39 @@ void infer_outputs(const Node& node) {
 
 void upgrade(Graph& graph, bool body);
 
-void upgrade_node(Graph& graph, Node& node, bool in_body) {
-  for_each_subgraph(node, [&](const std::string&, const std::shared_ptr<Graph>& body) {
-    type_captures(node, *body);
+// A file may leave out any output by an empty name, but operators always make those that they require: `node`, or another
+// in its place that has them, which nobody reads.
+Node& with_required_outputs(Graph& graph, Node& node) {
+  std::vector<Value*> outputs = node.outputs();
+  const auto required = static_cast<size_t>(std::max(0, node.def->min_outputs));
+  outputs.resize(std::max(outputs.size(), required));
+  if (std::find(outputs.data(), outputs.data() + required, nullptr) == outputs.data() + required) return node;
+  Node& whole = *graph.add_node(node.op, node.domain, node.inputs(), node.attributes, static_cast<int>(outputs.size()), &node);
+  whole.name = node.name, whole.version = node.version, whole.def = node.def;
+  whole.set_arity(node.arity());
+  std::vector<std::pair<Value*, std::string>> names;
+  for (size_t i = 0; i < outputs.size(); ++i) {
+    Value* value = whole.output(static_cast<int>(i));
+    if (!outputs[i]) {
+      if (i >= required) graph.drop_output(&whole, static_cast<int>(i));
+      continue;
+    }
+    value->type = outputs[i]->type;
+    graph.replace_uses(outputs[i], value);
+    names.emplace_back(value, outputs[i]->name);
+  }
+  graph.erase(&node);
+  for (auto& [value, name] : names) graph.rename(value, std::move(name));
+  return whole;
+}
+
+void upgrade_node(Graph& graph, Node& written, bool in_body) {
+  for_each_subgraph(written, [&](const std::string&, const std::shared_ptr<Graph>& body) {
+    type_captures(written, *body);
     upgrade(*body, true);
   });
-  resolve(node);
+  resolve(written);
+  Node& node = with_required_outputs(graph, written);
   const OpDef& def = *node.def;
   if (node.version < def.first)
     fail(ErrorCode::unsupported, node.label(), ": its form of opset ", node.version, " is older than ", def.first, ", the oldest that is known");

@@ -89,10 +89,14 @@ Dims window_dims(const InferContext& c, const WindowAttributes& w, std::span<con
   check(w.dilation, "dilations", rank);
   check(w.pad, "pads", 2 * rank);
   Dims out;
+  constexpr int64_t most_taps = int64_t{1} << 48;  // products of taps and channels stay within 64 bits
+  int64_t taps = 1;
   for (int i = 0; i < rank; ++i) {
     const Dim k = kernel.empty() ? Dim(w.kernel.at(i, 1)) : kernel[i];
     c.require(!k.known() || (k.size >= 1 && k.size <= largest), "the kernel has size ", k.size, " along spatial axis ",
               i);
+    c.require(!k.known() || k.size <= most_taps / taps, "the kernel has more than ", most_taps, " taps");
+    if (k.known()) taps *= k.size;
     c.require(!k.known() || w.kernel.length == 0 || w.kernel.value[i] == k.size, "kernel_shape says ",
               w.kernel.value[i], " but the weight has ", k.size, " along spatial axis ", i);
     const bool same = w.auto_pad == AutoPad::same_upper || w.auto_pad == AutoPad::same_lower;

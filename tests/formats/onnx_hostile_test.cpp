@@ -269,6 +269,13 @@ TEST_F(ExternalDataTest, every_way_out_is_closed_everywhere) {
   }
 }
 
+TEST_F(ExternalDataTest, files_of_other_kinds_are_named) {
+  for (const auto& [bytes, name] : std::vector<std::pair<std::string, std::string>>{
+           {"", "empty file"}, {"PK\3\4....", "zip archive"}, {std::string("\x1c\0\0\0TFL3....", 12), "TensorFlow Lite"}, {"GGUF....", "GGUF"},
+           {"\x80\2}q", "pickle"}, {"version https://git-lfs.github.com/spec/v1\n", "Git LFS"}, {"<!DOCTYPE html>", "web page"}})
+    EXPECT_THAT(file_problem(bytes), testing::AllOf(HasSubstr("m.onnx' is not an ONNX model but"), HasSubstr(name)));
+}
+
 TEST_F(ExternalDataTest, what_lies_beneath_is_read) {
   for (const auto& model : models_with(external("data"))) {
     const auto problem = file_problem(model);

@@ -3,6 +3,7 @@
 #include <outpost/outpost.h>
 
 #include <chrono>
+#include <cstring>
 #include <vector>
 
 namespace {

@@ -18,6 +18,20 @@ std::shared_ptr<Graph> load(const onnx::Source& source, const std::filesystem::p
   return onnx::Importer(source, options, model, tensors, budget).import();
 }
 
+// Files that people take for ONNX: their own marks say more than the first byte that does not parse.
+void refuse_other_formats(const std::string& label, std::string_view bytes) {
+  const char* what = bytes.empty()                            ? "an empty file"
+                     : bytes.starts_with("PK\3\4")            ? "a zip archive (PyTorch's .pt, a Keras or Core ML package); export it to ONNX"
+                     : bytes.substr(0, 8).ends_with("TFL3")   ? "a TensorFlow Lite model; convert it with tf2onnx"
+                     : bytes.starts_with("GGUF")              ? "a GGUF language model"
+                     : bytes.starts_with("\x89HDF")           ? "an HDF5 file (Keras); convert it with tf2onnx"
+                     : bytes.starts_with("\x80\2")            ? "a Python pickle (PyTorch's .pth); export it to ONNX"
+                     : bytes.starts_with("version https://git-lfs") ? "a Git LFS pointer; `git lfs pull` fetches the model"
+                     : bytes.starts_with("<!DOCTYPE") || bytes.starts_with("<html") ? "a web page, not what it was meant to download"
+                                                              : nullptr;
+  if (what) fail(ErrorCode::invalid_model, "'", label, "' is not an ONNX model but ", what);
+}
+
 std::string_view characters(std::span<const std::byte> bytes) {
   return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
 }
@@ -31,6 +45,7 @@ Datum read_value(const onnx::Source& source, Type::Kind kind) {
 
 std::shared_ptr<Graph> load_onnx(const std::filesystem::path& path, const LoadOptions& options) {
   auto file = MappedFile::open(path);
+  refuse_other_formats(path.string(), file->text());
   std::error_code error;
   // The real folder: a model reached through a symbolic link (a cache) finds its data beside the real file.
   auto root = options.external_data_root.empty() ? std::filesystem::canonical(path, error).parent_path()

@@ -108,7 +108,7 @@ template <class T>
 void walk(const RunContext& c, const Sizes& s, double scale, const Room<T>& room, int64_t tile) {
   const int64_t block = tile % s.blocks, head = tile / s.blocks % s.kv_heads, b = tile / s.blocks / s.kv_heads;
   const int64_t first = block * lane, width = std::min(lane, s.value - first), group = s.q_heads / s.kv_heads;
-  const View &q = c.in(q_input), &k = c.in(k_input), &v = c.in(v_input), &present = c.out(1);
+  const View &q = c.in(q_input), &k = c.in(k_input), &v = c.in(v_input);
   const int64_t state_at = (b * s.kv_heads + head) * s.key * s.value + first;
   std::fill_n(room.state, s.key * lane, T(0));
   if (c.has(state_input))
@@ -139,6 +139,7 @@ void walk(const RunContext& c, const Sizes& s, double scale, const Room<T>& room
     }
   }
   if (!c.wants(1)) return;
+  const View& present = c.out(1);
   for (int64_t i = 0; i < s.key; ++i) store(type_of<T>, room.state + i * lane, width, present.dtype, present.data, state_at + i * s.value);
 }
 
