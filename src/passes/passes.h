@@ -77,5 +77,6 @@ int fuse_linear(Graph&);         // MatMul or Gemm + bias + residual + activatio
 int fuse_matmul(Graph&);         // transpositions and factors around a product go into it
 // Layout:
 int block_layout(Graph&);        // channel blocks for convolutions, poolings and what stands between them
+int fuse_elementwise(Graph&);    // runs of elementwise operators; behind the layout, which looks at single ones
 
 }  // namespace outpost
