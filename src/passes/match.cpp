@@ -312,7 +312,7 @@ std::optional<double> scalar_of(const Value* v) {
 }
 
 std::optional<std::vector<int64_t>> integers_of(const Value* v) {
-  if (!v || !v->is_constant()) return std::nullopt;
+  if (!v || !v->is_constant() || v->stored().rank() > 1) return std::nullopt;
   const Tensor& t = v->constant();
   if (t.rank() > 1 || (t.dtype() != DType::i64 && t.dtype() != DType::i32) || !t.contiguous()) return std::nullopt;
   std::vector<int64_t> values(static_cast<size_t>(t.count()));

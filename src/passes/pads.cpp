@@ -87,7 +87,7 @@ Value* global_average(Builder& b, Node& n) {
   if (!is(&n, "ReduceMean") || !is_floating(n.input(0)) || !n.input(0)->type.ranked) return nullptr;
   const int rank = n.input(0)->type.rank();
   auto axes = integers_of(n.input(1));
-  if (!axes || rank < 3 || static_cast<int>(axes->size()) != rank - 2) return nullptr;
+  if (!axes || rank < 4 || static_cast<int>(axes->size()) != rank - 2) return nullptr;
   for (int64_t& axis : *axes) axis += axis < 0 ? rank : 0;
   std::sort(axes->begin(), axes->end());
   for (int i = 2; i < rank; ++i)

@@ -162,6 +162,7 @@ const std::vector<Pass>& all_passes() {
       {"skip-normalization", recognise_skip_normalization, Stage::fuse, "a sum and the normalisation of its rows become one operator"},
       {"quantised-layout", block_quantised, Stage::layout, "integer operators work on blocks of channels"},
       {"layout", block_layout, Stage::layout, "chains of convolutions and poolings run on channel blocks"},
+      {"elementwise", fuse_elementwise, Stage::layout, "runs of elementwise operators walk over memory once"},
       {"unused-outputs", drop_unused_outputs, Stage::simplify, "optional outputs that nobody reads are not made"},
       {"dead", remove_dead, Stage::simplify, "nodes and constants that nobody reads go"},
   };

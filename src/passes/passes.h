@@ -78,6 +78,7 @@ int fuse_linear(Graph&);         // MatMul or Gemm + bias + residual + activatio
 int fuse_matmul(Graph&);         // transpositions and factors around a product go into it
 // Layout:
 int block_layout(Graph&);        // channel blocks for convolutions, poolings and what stands between them
+int fuse_elementwise(Graph&);    // runs of elementwise operators; behind the layout, which looks at single ones
 // After all others, for sessions of Precision::bf16 (not in the list):
 int compute_in_bf16(Graph&);     // products may round their operands to bf16
 

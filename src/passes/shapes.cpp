@@ -3,7 +3,9 @@
 // element is a number, or the size of an axis of some value, or unknown. Then
 //   - what consists of numbers becomes a constant;
 //   - the shape of a Reshape becomes a constant where its elements are numbers, axes of its own input (0), and at most one
-//     other (-1).
+//     other (-1);
+//   - the size of one axis is asked of the first value that has it: what was computed only to be asked goes, and equal
+//     questions become one.
 #include <algorithm>
 #include <unordered_map>
 
@@ -171,6 +173,32 @@ std::optional<std::vector<int64_t>> reshape_argument(const Node& n, const Elemen
   return open <= 1 ? std::optional(numbers) : std::nullopt;
 }
 
+// Where each symbol is met first.
+class FirstAxes {
+ public:
+  void see(Value* v) {
+    if (!v || !v->type.is_tensor() || !v->type.ranked) return;
+    for (int i = 0; i < v->type.rank(); ++i)
+      if (const Dim& d = v->type.dims[static_cast<size_t>(i)]; !d.known() && d.symbol != 0) first_.try_emplace(d.symbol, v, i);
+  }
+
+  // The same as n, a Shape of one axis, of that axis' first value; null where it is that already.
+  Value* ask(Builder& b, const Node& n) const {
+    const Type& x = n.input(0)->type;
+    if (!x.ranked) return nullptr;
+    auto clamp = [&](int64_t axis) { return std::clamp<int64_t>(axis < 0 ? axis + x.rank() : axis, 0, x.rank()); };
+    const int64_t begin = clamp(n.attributes.integer("start", 0)), end = clamp(n.attributes.integer("end", x.rank()));
+    if (end - begin != 1) return nullptr;
+    const auto it = first_.find(x.dims[static_cast<size_t>(begin)].symbol);
+    if (x.dims[static_cast<size_t>(begin)].known() || it == first_.end() || it->second.first == n.input(0)) return nullptr;
+    const int64_t axis = it->second.second;
+    return b.emit("Shape", {it->second.first}, {{"start", axis}, {"end", axis + 1}});
+  }
+
+ private:
+  std::unordered_map<uint32_t, std::pair<Value*, int>> first_;
+};
+
 Value* numbers_like(Builder& b, const Value* old, const std::vector<int64_t>& numbers) {
   const auto count = static_cast<int64_t>(numbers.size());
   const Shape shape = old->type.ranked && old->type.rank() == 0 ? Shape{} : Shape{count};
@@ -183,6 +211,8 @@ Value* numbers_like(Builder& b, const Value* old, const std::vector<int64_t>& nu
 int fold_shapes(Graph& graph) {
   int changes = 0;
   Shapes shapes;
+  FirstAxes axes;
+  for (Value* v : graph.inputs()) axes.see(v);
   for (auto it = graph.nodes().begin(); it != graph.nodes().end();) {
     Node& n = **it;
     ++it;
@@ -191,6 +221,12 @@ int fold_shapes(Graph& graph) {
       const Elements* e = shapes.find(n.input(1));
       const auto argument = e ? reshape_argument(n, *e) : std::nullopt;
       if (argument) n.set_input(1, b.integers(*argument)), ++changes;
+      continue;
+    }
+    for (Value* out : n.outputs()) axes.see(out);
+    if (Value* asked = is(&n, "Shape") && !n.output(0)->uses().empty() ? axes.ask(b, n) : nullptr) {
+      graph.replace_uses(n.output(0), asked);
+      ++changes;
       continue;
     }
     shapes.visit(n);

@@ -1,7 +1,6 @@
 // The graphs on which ONNX Runtime tests its fusions: each computes with passes what it computes without, and every pass
 // finds something to do on some of them.
 #include <algorithm>
-#include <chrono>
 #include <map>
 
 #include "passes/pass_check.h"
@@ -77,7 +76,6 @@ TEST(FusionGraphs, compute_the_same_and_every_pass_fires) {
     for (const PassReport& r : reports)
       if (r.changes) ++fired[std::string(r.name)];
     if (draws_random(*plain) || flops(*plain) > 2e9) continue;
-    const auto begin = std::chrono::steady_clock::now();
     std::vector<Datum> a, b;
     const std::vector<Tensor> inputs = random_inputs(*plain);
     try {
@@ -92,13 +90,14 @@ TEST(FusionGraphs, compute_the_same_and_every_pass_fires) {
       continue;
     }
     ++compared;
-    if (const double s = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count(); s > 0.5) std::printf("%s %f %g\n", path.filename().c_str(), s, flops(*plain));
     const double limit = tolerance(*graph);
     ASSERT_EQ(a.size(), b.size());
     for (size_t i = 0; i < a.size(); ++i) EXPECT_LE(difference(a[i], b[i]), limit) << "output " << i << " of\n" << to_text(*made);
   }
-  for (const auto& [name, count] : fired) std::printf("  %-20s %3d graphs\n", name.c_str(), count);
-  std::printf("  %d of %d graphs compared\n", compared, seen);
+  EXPECT_GE(compared, seen * 4 / 5) << "graphs that load and run on plain inputs";
+  const std::map<std::string, int> least{{"cancel", 8}, {"common", 40}, {"expand", 2}, {"fold", 15}, {"fold-affine", 7}, {"fold-shapes", 18},
+                                         {"fuse-conv", 8}, {"fuse-linear", 20}, {"fuse-matmul", 15}, {"identity", 12}, {"pads", 2}, {"unused-outputs", 8}};
+  for (const auto& [name, count] : least) EXPECT_GE(fired[name], count) << "graphs that the pass " << name << " changes";
 }
 
 }  // namespace

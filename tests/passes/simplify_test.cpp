@@ -54,6 +54,10 @@ TEST(FoldShapes, arithmetic_on_known_dims) {
   EXPECT_EQ(simple(x + "const %b i64[1] {1}\nconst %e i64[1] {3}\n%p ? = Slice(%s, %b, %e)\nconst %0 f32[1] {0}\n%y ? = ConstantOfShape(%p)"), "") << "folded altogether";
 }
 
+TEST(FoldShapes, an_axis_is_asked_of_the_first_value_that_has_it) {
+  EXPECT_EQ(simple("input %x f32[N,6]\n%t ? = Transpose(%x)\n%s ? = Shape(%t) {start = 1}\n%u ? = Shape(%x) {start = 0, end = 1}\n%y ? = Add(%s, %u)"), "Shape Add");
+}
+
 TEST(FoldShapes, what_only_the_run_knows_stays) {
   EXPECT_EQ(simple("input %x f32[N,M]\n%s ? = Shape(%x)\n%y ? = Add(%s, %s)"), "Shape Add");
   EXPECT_EQ(simple("input %x f32[N,M]\ninput %z f32[4]\n%s ? = Shape(%x)\n%y ? = Reshape(%z, %s)"), "Shape Reshape") << "two dims are open";
