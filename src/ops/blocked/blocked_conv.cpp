@@ -232,7 +232,7 @@ OUTPOST_DEFINE_OP(outpost_BlockedConv, .name = "BlockedConv", .domain = "outpost
   block=8 group=8 strides=[2,1] pads=[1,0,1,1] activation="gelu_erf" | f32[2,1,6,5,8] f32[8,1,3,3] - f32[2,1,3,4,8]
   block=16 strides=[2,2] pads=[3,3,3,3] activation="relu" | f32[1,3,13,14] f32[18,3,7,7] f32[18]
   block=8 strides=[2,2] dilations=[1,2] activation="gelu_tanh" | f32[2,3,6,7] f32[8,3,3,3]
-  block=16 winograd=4 pads=[1,1,1,1] activation="relu" | f32[2,2,5,6,16] f32[33,20,3,3] f32[33] f32[2,3,5,6,16]
+  block=16 winograd=4 pads=[1,1,1,1] activation="relu" | f32[2,1,5,6,16] f32[17,4,3,3] f32[17] f32[2,2,5,6,16]
   block=8 winograd=2 pads=[0,1,1,2] activation="silu" | f32[1,2,7,9,8] f32[12,10,3,3] f32[12]
   block=4 winograd=4 group=2 | f32[1,2,9,6,4] f32[8,4,3,3]
   block=16 winograd=2 group=2 pads=[1,1,1,1] | f32[1,2,4,4,16] f32[32,16,3,3] - f32[1,2,4,4,16]
