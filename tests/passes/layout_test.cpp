@@ -57,11 +57,11 @@ TEST(LayoutPass, split_concat_resize_and_scales) {
 
 TEST(LayoutPass, slopes_of_channels_gates_and_linear_resize) {
   const std::string ops = of("input %x f32[2,16,6,6]\nconst %z f32[4] {1, 1, 2, 2}\n" + weights("a", {24, 16, 3, 3}) +
-                             weights("s", {24, 1, 1}) + weights("g", {24, 24, 1, 1}) +
+                             weights("s", {24, 1, 1}) + weights("g", {24, 24, 1, 1}) + weights("c", {16, 24, 3, 3}) +
                              "%p ? = Conv(%x, %a) {pads = [1, 1, 1, 1]}\n%q ? = PRelu(%p, %s)\n%m ? = GlobalAveragePool(%q)\n"
                              "%u ? = Conv(%m, %g)\n%v ? = Sigmoid(%u)\n%w ? = Mul(%v, %q)\n"
-                             "%y ? = Resize(%w, -, %z) {mode = \"linear\"}\noutput %y \"y\"");
-  EXPECT_EQ(count(ops, "BlockedConv"), 2) << ops;
+                             "%r ? = Resize(%w, -, %z) {mode = \"linear\"}\n%y ? = Conv(%r, %c) {pads = [1, 1, 1, 1]}\noutput %y \"y\"");
+  EXPECT_EQ(count(ops, "BlockedConv"), 3) << ops;
   EXPECT_EQ(count(ops, "outpost.BlockChannels"), 1) << ops;
   EXPECT_EQ(count(ops, "outpost.UnblockChannels"), 1) << ops;
 }
