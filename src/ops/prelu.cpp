@@ -1,4 +1,6 @@
 // PRelu: LeakyRelu with a slope from a tensor, which broadcasts to x (and only so).
+#include <cstring>
+
 #include "ops/elementwise.h"
 
 namespace outpost {
@@ -11,9 +13,25 @@ constexpr auto prelu_integer = [](int64_t x, int64_t slope) {
   return x < 0 ? static_cast<int64_t>(uint64_t(slope) * uint64_t(x)) : x;
 };
 
+// A slope for every element (channel blocks have them so). Written in vectors: compilers keep the choice a branch.
+void prelu_pairs(const float* x, const float* slope, float* y, int64_t n) {
+  typedef float Four __attribute__((vector_size(16)));
+  int64_t i = 0;
+  for (; i + 4 <= n; i += 4) {
+    Four a, b;
+    std::memcpy(&a, x + i, sizeof a);
+    std::memcpy(&b, slope + i, sizeof b);
+    a = a < 0.0f ? a * b : a;
+    std::memcpy(y + i, &a, sizeof a);
+  }
+  for (; i < n; ++i) y[i] = prelu(x[i], slope[i]);
+}
+
 // A slope for a whole row, one a channel, is what networks have.
 void prelu_row(const void* x, int64_t x_step, const void* slope, int64_t slope_step, void* y, int64_t n) {
-  if (slope_step || !x_step) return binary_row<prelu, float>(x, x_step, slope, slope_step, y, n);
+  if (!x_step) return binary_row<prelu, float>(x, x_step, slope, slope_step, y, n);
+  const auto *in = static_cast<const float*>(x), *factor = static_cast<const float*>(slope);
+  if (slope_step) return prelu_pairs(in, factor, static_cast<float*>(y), n);
   kernels::kernels().unary[int(kernels::Unary::leaky)](static_cast<const float*>(x), static_cast<float*>(y), n,
                                                        *static_cast<const float*>(slope), 0);
 }
