@@ -32,8 +32,7 @@ void prelu_row(const void* x, int64_t x_step, const void* slope, int64_t slope_s
   if (!x_step) return binary_row<prelu, float>(x, x_step, slope, slope_step, y, n);
   const auto *in = static_cast<const float*>(x), *factor = static_cast<const float*>(slope);
   if (slope_step) return prelu_pairs(in, factor, static_cast<float*>(y), n);
-  kernels::kernels().unary[int(kernels::Unary::leaky)](static_cast<const float*>(x), static_cast<float*>(y), n,
-                                                       *static_cast<const float*>(slope), 0);
+  kernels::kernels().unary[int(kernels::Unary::leaky)](in, static_cast<float*>(y), n, *factor, 0);
 }
 constexpr BinaryRows rows{.f32 = prelu_row, .f64 = binary_row<prelu, double>, .i64 = binary_row<prelu_integer, int64_t>,
                           .u64 = binary_row<prelu, uint64_t>};
