@@ -39,8 +39,8 @@ struct Gemm {
   void* c = nullptr;               // C(i, j) at c[i * c_row_stride + j]
   int64_t c_row_stride = 0;
   FloatType a_type = FloatType::f32, b_type = FloatType::f32, c_type = FloatType::f32;  // f64 only all three together
-  double alpha = 1;
   bool allow_bf16 = false;  // f32 operands may be rounded to bf16 where that is faster; sums stay f32. As when packing.
+  double alpha = 1;
   Epilogue epilogue;
 };
 

@@ -11,6 +11,7 @@ namespace outpost {
 
 struct Product {
   DType dtype = DType::f32;
+  bool allow_bf16 = false;  // f32 operands may be rounded to bf16 (attribute compute="bf16"); as when packing
   int64_t m = 0, n = 0, k = 0;
   int64_t a_row = 0, a_column = 1, b_row = 0, b_column = 1;
   int64_t batches = 1;
@@ -22,7 +23,6 @@ struct Product {
   const void* b = nullptr;
   const char* packed_b = nullptr;  // pack_constant's, one packed matrix every packed_stride bytes, in b's order
   size_t packed_stride = 0;
-  bool allow_bf16 = false;  // f32 operands may be rounded to bf16 (attribute compute="bf16"); as when packing
   void* y = nullptr;
   kernels::Epilogue epilogue;  // no residual when there are batches
 };
