@@ -15,7 +15,12 @@ import subprocess
 import sys
 import tempfile
 
-import numpy as np
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent / "peers"))
+import environment  # noqa: E402
+
+environment.ensure()
+import numpy as np  # noqa: E402
+import onnx  # noqa: E402
 
 DATA = pathlib.Path(os.environ.get("OUTPOST_TEST_DATA") or sys.exit("set OUTPOST_TEST_DATA"))
 PRECISIONS = ("f32", "bf16")
@@ -35,7 +40,6 @@ def run(outpost, model, inputs, precision, folder):
 
 
 def input_name(outpost, model):
-    import onnx
     graph = onnx.load(str(model)).graph
     constants = {i.name for i in graph.initializer}
     return next(i.name for i in graph.input if i.name not in constants)

@@ -168,10 +168,10 @@ struct ThreadPool::State {
       }
       auto rung = [&] { return bell.load(std::memory_order_relaxed) != heard; };
       if (worked && may_spin() && spin_until(rung)) continue;
-      worked = false;
       sleepers.fetch_add(1);
       if (!rung()) sleep_on(bell, heard);
       sleepers.fetch_sub(1);
+      worked = true;  // too late for what rang, perhaps, but in time for the next of a row of short runs
     }
   }
 
