@@ -88,7 +88,8 @@ void upgrade_node(Graph& graph, Node& written, bool in_body) {
   const OpDef& def = *node.def;
   if (node.version < def.first)
     fail(ErrorCode::unsupported, node.label(), ": its form of opset ", node.version, " is older than ", def.first, ", the oldest that is known");
-  const bool has_first = def.min_inputs == 0 || node.input(0);  // rewrites read its type; inference says that it is missing
+  // Rewrites read the type of the first input; that it is missing is for inference to say. Lists may begin with an absent one.
+  const bool has_first = def.min_inputs == 0 || def.max_inputs < 0 || node.input(0);
   if (def.upgrade && has_first && node.version < def.since) {
     UpgradeContext context(graph, node, node.version);
     def.upgrade(context);

@@ -14,7 +14,7 @@ TEST(FuseElementwise, runs_of_one_shape) {
 
 TEST(FuseElementwise, what_others_see_stays) {
   EXPECT_EQ(fused("input %x f32[8]\n%a ? = Exp(%x)\n%y ? = Tanh(%a)\noutput %a \"a\""), "Exp Tanh");
-  EXPECT_EQ(fused("input %x f32[8,8]\n%a ? = Exp(%x)\n%b ? = Tanh(%a)\n%m ? = MatMul(%a, %x)\n%y ? = Add(%b, %m)"), "Exp MatMul outpost.Elementwise");
+  EXPECT_EQ(fused("input %x f32[8,8]\n%a ? = Exp(%x)\n%b ? = Tanh(%a)\n%m ? = MatMul(%a, %x)\n%y ? = Mul(%b, %m)"), "Exp MatMul outpost.Elementwise");
 }
 
 TEST(FuseElementwise, sums_alone_and_broadcasts_stay) {

@@ -76,9 +76,11 @@ void pad_bias(const float* bias, int64_t channels, int64_t block, float* to) {
 
 // The fastest for constant weights. Attribute winograd: 0 asks for the direct sum, 2 and 4 for tiles of 2x2 and 4x4
 // where they can be, 1 is the default. Attribute compute: bf16 may round the products' factors. Winograd's transforms
-// of weights that are not finite would spoil whole channels.
-kernels::BlockedAlgorithm algorithm_of(const Node& node, kernels::BlockedConv c, const Tensor* w) {
+// of weights that are not finite would spoil whole channels; whether they are is kept beside the packed ones, since
+// those may be all that is left of them.
+kernels::BlockedAlgorithm algorithm_of(const PrepareContext& context, kernels::BlockedConv c, const Tensor* w) {
   using enum kernels::BlockedAlgorithm;
+  const Node& node = context.node;
   const int64_t winograd = node.attributes.integer("winograd", 1);
   if (winograd > 1 && kernels::winograd_applies(c, native_block())) return winograd == 2 ? winograd2 : winograd4;
   if (!w) return direct;
@@ -88,8 +90,12 @@ kernels::BlockedAlgorithm algorithm_of(const Node& node, kernels::BlockedConv c,
   c.bf16 = node.attributes.string("compute", "f32") == "bf16";
   const kernels::BlockedAlgorithm fastest = kernels::kernels().conv_blocked_algorithm(c);
   if (fastest != winograd2 && fastest != winograd4) return fastest;
-  const auto finite = [](float v) { return std::isfinite(v); };
-  return winograd && std::all_of(w->data<float>(), w->data<float>() + w->count(), finite) ? fastest : direct;
+  if (!winograd) return direct;
+  const Tensor finite = context.packed("finite", 1, [&](void* flag) {
+    const auto is_finite = [](float v) { return std::isfinite(v); };
+    *static_cast<bool*>(flag) = std::all_of(w->data<float>(), w->data<float>() + w->count(), is_finite);
+  });
+  return *static_cast<const bool*>(finite.raw()) ? fastest : direct;
 }
 
 std::shared_ptr<const void> prepare(const PrepareContext& c) {
@@ -106,7 +112,7 @@ std::shared_ptr<const void> prepare(const PrepareContext& c) {
     kernels::BlockedConv conv = with_weights(shape, p->groups, x.rank() == 4);
     const int64_t ones[2] = {1, 1};
     conv.window = resolve_window(p->window, 2, ones, shape.data() + 2);
-    p->algorithm = conv.algorithm = algorithm_of(c.node, conv, w);
+    p->algorithm = conv.algorithm = algorithm_of(c, conv, w);
     if (w) {
       const kernels::Kernels& k = kernels::kernels();
       const std::string name = "w" + std::to_string(static_cast<int>(p->algorithm));
