@@ -75,9 +75,11 @@ struct Tables {
 #if defined(__x86_64__)
     const int level = x86_level();
     if (level >= 1) entries[count++] = make_avx2({});
+#if !defined(OUTPOST_WITHOUT_AVX512)
     if (level >= 2) entries[count++] = make_avx512({});
     if (level >= 3) extend(make_avx512vnni);
     if (level >= 4) extend(make_avx512bf16);
+#endif
 #elif defined(OUTPOST_DOTPROD_FAMILIES)
     const int level = arm_level();
     if (level >= 1) extend(make_dotprod);
