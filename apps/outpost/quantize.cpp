@@ -210,6 +210,15 @@ void print(const Options& o, const std::vector<Row>& rows, const Total& t, size_
   std::printf("written to %s\n", o.out.c_str());
 }
 
+// What layers measured one by one do not show: errors that add up, and conversions between float and quantised parts.
+void warn(const Total& t) {
+  if (t.error > 0.1)
+    std::fprintf(stderr, "warning: the whole model's output moved by %s; calibrate with the preparation that it was trained on, or keep "
+                 "layers in float (--max-error, --keep)\n", percent(t.error).c_str());
+  if (t.quantised_ms > t.float_ms)
+    std::fprintf(stderr, "warning: the quantised model is slower than the float one on this machine (%s)\n", times(t.float_ms / t.quantised_ms).c_str());
+}
+
 void print_json(const Options& o, const std::vector<Row>& rows, const Total& t, size_t samples, double before, double after) {
   nlohmann::ordered_json layers = nlohmann::ordered_json::array();
   for (const Row& r : rows)
@@ -266,6 +275,7 @@ int quantise_model(Options o) {
   const Total total = compare(model, Model::load(o.out), samples);
   const auto before = static_cast<double>(std::filesystem::file_size(o.model)), after = static_cast<double>(std::filesystem::file_size(o.out));
   (o.json ? print_json : print)(o, rows, total, samples.size(), before, after);
+  warn(total);
   return 0;
 }
 

@@ -59,7 +59,7 @@ int clips(Graph& graph) {
   Capture x;
   Number low, high, slope;
   auto fits = [&](const Number& n) { return n.value->type.rank() <= x->type.rank(); };
-  auto scalar = [](Builder& b, const Number& n) { return n.value->type.rank() == 0 ? n.value : b.scalar(n.value->type.dtype, n); };
+  auto scalar = [](Builder& b, const Number& n) { return n.value->type.rank() == 0 ? n.value : b.constant(n.value->constant().reshaped(Shape{})); };
   int changes = rewrite(graph, op("Min", {op("Max", {x, low}), high}), [&](Builder& b, Node&) -> Value* {
     return fits(low) && fits(high) ? b.emit("Clip", {x, scalar(b, low), scalar(b, high)}) : nullptr;
   });

@@ -36,6 +36,11 @@ Value* cast(Builder& b, Node& n) {
   Value* x = inner->input(0);
   const DType from = x->type.dtype, between = n.input(0)->type.dtype, to = n.output(0)->type.dtype;
   if (from == DType::undefined || !lossless(from, between)) return nullptr;
+  // Text follows the source's dtype, and out of range floating point gives the least integer where integers wrap.
+  if (to == DType::string && from != between) return nullptr;
+  auto is_float = [](DType t) { return t == DType::f16 || t == DType::bf16 || t == DType::f32 || t == DType::f64; };
+  const bool saturates = !is_float(from) && is_float(between) && !is_float(to) && to != DType::boolean;
+  if (from != to && saturates && !lossless(from, to)) return nullptr;
   return from == to ? x : b.emit("Cast", {x}, n.attributes);
 }
 

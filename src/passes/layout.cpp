@@ -136,6 +136,7 @@ class Layout {
         if (input == v) input = to;
     });
     const layout::Rewritten made = layout::blocked_form(n, kind, block_, b);
+    if (inputs.size() < made.replaced_inputs.size()) inputs.resize(made.replaced_inputs.size(), nullptr);
     for (size_t i = 0; i < made.replaced_inputs.size(); ++i)
       if (made.replaced_inputs[i]) inputs[i] = made.replaced_inputs[i];
     Node* node = b.emit_node(made.op, inputs, made.attributes, static_cast<int>(n.outputs().size()), made.domain);

@@ -66,6 +66,8 @@ Value* merge_pad(Builder& b, Node& n) {
   Attributes attributes = n.attributes;
   if (is(&n, "MaxPool")) {
     const bool lowest = p->value == -std::numeric_limits<double>::infinity() || p->value <= std::numeric_limits<float>::lowest();
+    for (int64_t d : n.attributes.integers("dilations"))
+      if (d != 1) return nullptr;
     const bool positive = p->value == 0 && is(p->x->producer(), "Relu");  // a window has at least one element that is real
     if (n.outputs().size() > 1 || (!lowest && !positive) || !is_floating(p->x)) return nullptr;
   } else if (p->value != 0) {

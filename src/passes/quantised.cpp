@@ -154,6 +154,10 @@ Value* conv(Builder& b, Node& n, const Scale& y) {
 Value* linear(Builder& b, const Codes& x, const Weights& w, const Tensor& codes, const Value* bias, const Scale& y) {
   const int64_t n = codes.shape()[1];
   if (w.scales.size() != 1 && static_cast<int64_t>(w.scales.size()) != n) return nullptr;
+  if (bias) {  // along the columns, and no rank of its own
+    const Type &t = bias->type, &xt = x.value->type;
+    if (!t.ranked || !xt.ranked || t.rank() < 1 || t.rank() > xt.rank() || !(t.dims.back() == Dim(n))) return nullptr;
+  }
   std::vector<float> scales;
   for (int64_t i = 0; i < n; ++i) {
     scales.push_back(static_cast<float>(double(x.scale.real) * w.scales[w.scales.size() == 1 ? 0 : size_t(i)] / y.real));

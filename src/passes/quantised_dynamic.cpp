@@ -31,8 +31,9 @@ int fuse_dynamic_quantised(Graph& graph) {
   changes += rewrite(graph, op("Add", {op("MatMulIntegerToFloat", {any()}).domain("com.microsoft").more().as(product), constant(bias, is_scale)}),
                      [&](Builder& b, Node&) -> Value* {
                        std::vector<Value*> inputs = product->inputs();
+                       if (inputs.size() < 2 || inputs.size() > 6 || !inputs[1] || !inputs[1]->is_constant()) return nullptr;
                        const Tensor& codes = inputs[1]->constant();
-                       if (inputs.size() > 6 || bias->constant().count() != codes.shape()[codes.rank() - 1]) return nullptr;
+                       if (codes.rank() != 2 || bias->constant().count() != codes.shape()[1]) return nullptr;
                        inputs.resize(6);
                        inputs.push_back(bias);
                        return b.emit("MatMulIntegerToFloat", inputs, {}, "com.microsoft");

@@ -94,7 +94,10 @@ bool peel(Value* v, Scores& s) {
     if (is(n, "Where")) {
       const int side = product_behind(n->input(1)) ? 1 : 2;
       const auto fill = scalar_of(n->input(3 - side));
-      if (!fill || !(*fill <= -1e4)) return false;
+      // Where replaces a score, a mask is added to it: the same where the fill is so large that the sum rounds to it, so
+      // that a row which sees no key keeps its equal weights.
+      const bool absorbs = fill && (std::isinf(*fill) || (*fill <= -1e9 && v->type.dtype != DType::f16));
+      if (!absorbs || *fill > 0) return false;
       s.masks.push_back({n->input(0), side == 2, fill});
       v = n->input(side);
       continue;

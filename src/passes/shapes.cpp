@@ -127,7 +127,7 @@ class Shapes {
   }
 
   Result product(const Node& n, const Elements& x) {
-    if (!n.output(0)->type.ranked || n.output(0)->type.rank() > 1) return std::nullopt;
+    if (!n.output(0)->type.ranked || n.output(0)->type.rank() > 1 || n.attributes.integer("noop_with_empty_axes", 0)) return std::nullopt;
     Element p = Element::of_number(1);
     for (const Element& e : x) p = combine_one("Mul", p, e);
     return Elements{p};

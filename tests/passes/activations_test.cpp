@@ -12,6 +12,10 @@ TEST(Activations, swish_and_quick_gelu) {
   EXPECT_EQ(of("%s ? = Sigmoid(%x)\n%z ? = Mul(%s, %x)\n%y ? = Add(%z, %s)"), "Sigmoid Mul Add") << "the sigmoid is used twice";
 }
 
+TEST(Activations, integer_bounds_are_exact) {
+  EXPECT_EQ(after("input %x i64[3]\nconst %a i64[1] {0}\nconst %b i64[1] {9223372036854775807}\n%m ? = Max(%x, %a)\n%y ? = Min(%m, %b)\noutput %y \"y\"", Stage::recognise), "Clip");
+}
+
 TEST(Activations, hard_swish_and_hard_sigmoid) {
   const std::string clip = "const %3 f32[] {3}\nconst %0 f32[] {0}\nconst %6 f32[] {6}\n%a ? = Add(%x, %3)\n%c ? = Clip(%a, %0, %6)\n";
   EXPECT_EQ(of(clip + "%m ? = Mul(%x, %c)\n%y ? = Div(%m, %6)"), "HardSwish");

@@ -24,6 +24,13 @@ int count(const std::string& text, const std::string& what) {
   return n;
 }
 
+TEST(LayoutPass, split_in_equal_parts) {
+  const std::string ops = of("input %x f32[1,16,20,20]\n" + weights("a", {64, 16, 3, 3}) + weights("c", {32, 32, 3, 3}) +
+                             "%p ? = Conv(%x, %a)\n%s ?, %t ? = Split(%p) {axis = 1, num_outputs = 2}\n%u ? = Conv(%s, %c)\n%v ? = Conv(%t, %c)\n"
+                             "%y ? = Add(%u, %v)\noutput %y \"y\"");
+  EXPECT_EQ(count(ops, "BlockedConv"), 3) << ops;
+}
+
 TEST(LayoutPass, a_chain_converts_at_its_ends_only) {
   const std::string ops = of("input %x f32[1,3,20,20]\n" + weights("a", {32, 3, 3, 3}) + weights("b", {32}) + weights("c", {48, 32, 3, 3}) +
                              "%p ? = Conv(%x, %a, %b) {pads = [1, 1, 1, 1]}\n%q ? = Tanh(%p)\n%m ? = MaxPool(%q) {kernel_shape = [2, 2], strides = [2, 2]}\n"

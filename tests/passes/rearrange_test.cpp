@@ -34,6 +34,7 @@ TEST(Pads, go_into_the_window) {
   EXPECT_EQ(fused(pad + "%y ? = AveragePool(%a) {kernel_shape = [3, 3], pads = [1, 1, 1, 1]}"), "Pad AveragePool");
   EXPECT_EQ(fused(pad + "%y ? = MaxPool(%a) {kernel_shape = [3, 3]}"), "Pad MaxPool") << "0 may be the largest";
   EXPECT_EQ(fused("input %x f32[1,2,4,4]\nconst %p i64[8] {0, 0, 1, 2, 0, 0, 0, 1}\n%r ? = Relu(%x)\n%a ? = Pad(%r, %p)\n%y ? = MaxPool(%a) {kernel_shape = [3, 3]}"), "Relu MaxPool");
+  EXPECT_EQ(fused("input %x f32[1,2,4,4]\nconst %p i64[8] {0, 0, 1, 1, 0, 0, 1, 1}\n%r ? = Relu(%x)\n%a ? = Pad(%r, %p)\n%y ? = MaxPool(%a) {kernel_shape = [2, 2], dilations = [2, 2]}"), "Relu Pad MaxPool") << "a window may hold padding only";
   EXPECT_EQ(fused("input %x f32[1,2,4,4]\nconst %v f32[] {-inf}\nconst %p i64[8] {0, 0, 1, 1, 0, 0, 1, 1}\n%a ? = Pad(%x, %p, %v)\n%y ? = MaxPool(%a) {kernel_shape = [2, 2]}"), "MaxPool");
   EXPECT_EQ(fused("input %x f32[1,2,4,4]\n" + weights + "const %p i64[8] {0, 0, 1, 0, 0, 0, 1, 0}\n%a ? = Pad(%x, %p) {mode = \"edge\"}\n%y ? = Conv(%a, %w)"), "Pad Conv");
 }

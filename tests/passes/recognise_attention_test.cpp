@@ -5,7 +5,7 @@ namespace outpost::test {
 namespace {
 
 const std::string constants =
-    "const %eighth f32[] {0.35}\nconst %root f32[] {2.8}\nconst %cap f32[] {3}\nconst %low f32[] {-10000}\nconst %never f32[] {-inf}\nconst %zero f32[] {0}\n"
+    "const %eighth f32[] {0.35}\nconst %root f32[] {2.8}\nconst %cap f32[] {3}\nconst %low f32[] {-1e9}\nconst %never f32[] {-inf}\nconst %zero f32[] {0}\n"
     "const %split i64[4] {0, 0, 2, 4}\nconst %join i64[3] {0, 0, 8}\n";
 
 std::string of(const std::string& nodes, const std::string& inputs = "input %q f32[2,3,5,4]\ninput %k f32[2,3,6,4]\ninput %v f32[2,3,6,7]\n") {

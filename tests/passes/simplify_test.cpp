@@ -12,6 +12,8 @@ TEST(CancelPairs, casts) {
   EXPECT_EQ(simple("input %x f32[3]\n%a ? = Cast(%x) {to = 10}\n%y ? = Cast(%a) {to = 1}"), "Cast Cast") << "the first rounds";
   EXPECT_EQ(simple("input %x i32[3]\n%a ? = Cast(%x) {to = 7}\n%y ? = Cast(%a) {to = 6}"), "");
   EXPECT_EQ(simple("input %x i64[3]\n%a ? = Cast(%x) {to = 1}\n%y ? = Cast(%a) {to = 7}"), "Cast Cast");
+  EXPECT_EQ(simple("input %x i8[3]\n%a ? = Cast(%x) {to = 1}\n%y ? = Cast(%a) {to = 2}"), "Cast Cast") << "a float out of range does not wrap";
+  EXPECT_EQ(simple("input %x bool[3]\n%a ? = Cast(%x) {to = 7}\n%y ? = Cast(%a) {to = 8}"), "Cast Cast") << "1 is not True";
 }
 
 TEST(CancelPairs, views) {
