@@ -139,6 +139,7 @@ int run_model(Options o) {
   }
   const Model model = Model::load(o.model, {.external_data_root = o.external_data_root});
   const Session session(model, options_of(o));
+  if (!o.draw.empty() && !o.draw.ends_with(".png")) fail(ErrorCode::invalid_argument, "--draw '", o.draw, "': pictures are written as .png");
   const bool detecting = !o.draw.empty() || o.output.detector;
   if (detecting)
     if (const Detector* d = o.output.detector ? &find_detector(*o.output.detector) : guess_detector(model)) o.image.complete_with(d->image);

@@ -79,7 +79,8 @@ Tensor literal(const std::string& value, const ValueInfo& input) {
     char* end = nullptr;
     numbers.push_back(std::strtod(at, &end));
     if (end == at || (*end && *end != ','))
-      fail(ErrorCode::not_found, "input '", input.name, "': '", value, "' is neither a file nor numbers with commas between");
+      fail(ErrorCode::not_found, "input '", input.name, "': ", std::filesystem::is_directory(value) ? "" : "there is no file ", "'", value,
+           std::filesystem::is_directory(value) ? "' is a folder; expected a file, or numbers with commas between" : "', nor are these numbers with commas between");
     if (!*end) break;
     at = end + 1;
   }

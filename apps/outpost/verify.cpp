@@ -196,6 +196,7 @@ int verify(const Options& options) {
     if (!fs::is_directory(folder)) fail(ErrorCode::not_found, "'", folder, "' is not a folder");
     find_cases(folder, cases);
   }
+  if (cases.empty()) fail(ErrorCode::not_found, "no case (model.onnx beside test_data_set_*/) under '", options.folders.front(), "'");
   size_t counts[3] = {};
   auto report = nlohmann::json::array();
   for (const auto& test : cases) {
